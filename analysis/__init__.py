@@ -1,0 +1,1 @@
+"""Answers read from the tracking store: tables, statistics and figures. Run as ``python -m analysis``."""

@@ -1,0 +1,1 @@
+"""The science: one trial's data, corruption, training and measures. Imports torch; never ray, mlflow or pandas."""

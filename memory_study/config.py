@@ -1,0 +1,165 @@
+"""One trial, fully described: every choice that the papers leave open is a field here. Standard library only.
+
+A field's scope says who must agree on it: trials of one cohort share every *cohort* field and differ at most in the
+*replica* fields, because a cohort is trained as one stack of tensors. Adding a field: give it a frozen ``absent``
+value, what older code did before the field existed, and every old trial keeps its id.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import Any, Literal
+
+from memory_study import identity
+from memory_study.identity import Value
+
+Scope = Literal["cohort", "replica"]
+
+CORRUPTIONS = ("none", "randX", "randY")
+MODELS = ("mlp", "cnn-keras", "cnn-zhang")
+INPUT_SCALINGS = ("unit", "standardized")
+VALIDATIONS = ("held-out", "test")
+DTYPES = ("float32", "float64")
+_REQUIRED = object()
+
+
+class ConfigError(ValueError):
+    """A config breaks one rule or more. ``problems`` has a line for each: the rule, the value, the next step."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+def _field(scope: Scope, default: Any, help: str, absent: Any = _REQUIRED) -> Any:
+    metadata: dict[str, Any] = {"scope": scope, "help": help}
+    if absent is not _REQUIRED:
+        metadata["absent"] = absent
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialConfig:
+    """One training run. Equal configs are one trial: noise of level 0 is no noise, a strength of 0 no regularizer.
+
+    ``regularizers`` may be given as a mapping; it is kept as pairs, sorted, without strengths of 0.
+    Raises :class:`ConfigError`, with all problems at once, for values that make no trial.
+    """
+
+    dataset: str = _field("cohort", "digits", "data set: digits, mnist, cifar10 or folder:NAME")
+    dataset_digest: str = _field("cohort", "", "content hash of a folder data set (empty for the built-in ones)")
+    image_size: int = _field("cohort", 0, "resize images to this many pixels a side; 0 keeps their size")
+    crop: int = _field("cohort", 0, "use the central crop of this many pixels a side; 0 uses the whole image")
+    train_size: int = _field("cohort", 1000, "training examples; smaller sets are contained in larger ones")
+    validation: str = _field("cohort", "held-out", "validation set: held-out training images, or test, as in the papers")
+    split_seed: int = _field("cohort", 0, "seed of the train / validation split")
+    corruption: str = _field("replica", "none", "what is random: none, randX (inputs) or randY (labels)")
+    corruption_level: float = _field("replica", 0.0, "share of the training set that is corrupted, from 0 to 1")
+    model: str = _field("cohort", "mlp", "mlp, cnn-keras (valid padding, pool 3/3) or cnn-zhang (same padding, pool 3/2)")
+    width: int = _field("cohort", 128, "units of each hidden layer of an MLP; channels of each convolution of a CNN")
+    depth: int = _field("cohort", 2, "hidden layers of an MLP")
+    input_scaling: str = _field("cohort", "standardized", "pixels enter the net in [0, 1] (unit) or standardized")
+    batch_norm_momentum: float = _field("cohort", 0.1, "weight of the newest batch in a CNN's running statistics")
+    batch_norm_epsilon: float = _field("cohort", 1e-5, "added to the variance in a CNN's batch normalization")
+    learning_rate: float = _field("replica", 0.01, "step size of SGD")
+    momentum: float = _field("cohort", 0.0, "classical momentum of SGD, as in Keras: v = momentum v - lr g, w = w + v")
+    batch_size: int = _field("cohort", 128, "examples in a step; the last batch of an epoch may be smaller")
+    epochs: int = _field("cohort", 60, "epochs to train, unless the trial stops before")
+    halving_epochs: int = _field("cohort", 0, "halve the learning rate every so many epochs; 0 keeps it constant")
+    regularizers: tuple[tuple[str, float], ...] = _field("replica", (), "regularizers: dropout=0.5,adversarial=0.2")
+    stop_at_convergence: bool = _field("cohort", False, "stop a trial after its convergence epoch")
+    csr_examples: int = _field("cohort", 1000, "examples in each critical sample ratio; 0 measures none")
+    csr_iterations: int = _field("cohort", 10, "Langevin iterations of each critical sample search")
+    csr_radius: float = _field("cohort", 0.3, "radius of the search, in steps of the 0-255 pixel scale")
+    csr_gradient_step: float = _field("cohort", 0.25, "alpha of the search, on the 0-255 scale")
+    csr_noise_step: float = _field("cohort", 0.2, "beta of the search, on the 0-255 scale")
+    csr_epochs: tuple[int, ...] = _field("cohort", (), "epochs after which to measure it, besides the last")
+    dtype: str = _field("cohort", "float32", "floating point type: float32 or float64")
+    seed: int = _field("replica", 0, "names every random draw: weights, batches, corruption, noise")
+
+    def __post_init__(self) -> None:
+        strengths = dict(self.regularizers)
+        pairs = tuple((kind, float(strength)) for kind, strength in sorted(strengths.items()) if strength != 0)
+        object.__setattr__(self, "regularizers", pairs)
+        if self.corruption_level == 0 and self.corruption in CORRUPTIONS:
+            object.__setattr__(self, "corruption", "none")
+        found = list(_problems(self))
+        if found:
+            raise ConfigError(found)
+
+    @property
+    def id(self) -> str:
+        """The trial's id: see :mod:`memory_study.identity`."""
+        return identity.trial_id({f.name: getattr(self, f.name) for f in fields(self)}, ABSENT)
+
+    @property
+    def shared(self) -> tuple[Value, ...]:
+        """The values of all cohort fields: trials stack exactly when these are equal."""
+        return tuple(getattr(self, name) for name in COHORT_FIELDS)
+
+    @property
+    def name(self) -> str:
+        """What a person calls it: ``dropout 0.5 · randY · seed 0``."""
+        kinds = " + ".join(f"{kind.replace('_', ' ')} {strength:g}" for kind, strength in self.regularizers)
+        noise = "real" if self.corruption == "none" else self.corruption
+        if 0 < self.corruption_level < 1:
+            noise += f" {self.corruption_level:g}"
+        return f"{kinds or 'no regularizer'} · {noise} · seed {self.seed}"
+
+    def params(self) -> dict[str, str]:
+        """The config as MLflow parameters: every field by name, as :func:`memory_study.identity.to_text` writes it."""
+        return {field.name: identity.to_text(getattr(self, field.name)) for field in fields(self)}
+
+
+FIELDS: Mapping[str, dataclasses.Field[Any]] = MappingProxyType({f.name: f for f in fields(TrialConfig)})
+COHORT_FIELDS = tuple(name for name, f in FIELDS.items() if f.metadata["scope"] == "cohort")
+REPLICA_FIELDS = tuple(name for name, f in FIELDS.items() if f.metadata["scope"] == "replica")
+ABSENT: Mapping[str, Value] = MappingProxyType(
+    {name: f.metadata["absent"] for name, f in FIELDS.items() if "absent" in f.metadata}
+)
+
+
+def _problems(c: TrialConfig) -> Any:
+    """Yield a line for every rule that config ``c`` breaks."""
+    from memory_study import regularizers  # its listing needs no torch
+
+    choices = {
+        "corruption": CORRUPTIONS, "model": MODELS, "input_scaling": INPUT_SCALINGS,
+        "validation": VALIDATIONS, "dtype": DTYPES,
+    }  # fmt: skip
+    for name, allowed in choices.items():
+        if getattr(c, name) not in allowed:
+            yield f"{flag(name)} {getattr(c, name)!r} is not known; choose from {', '.join(allowed)}"
+    at_least = {
+        "train_size": 1, "width": 1, "depth": 0, "batch_size": 1, "epochs": 1, "seed": 0, "split_seed": 0,
+        "image_size": 0, "crop": 0, "halving_epochs": 0, "csr_examples": 0, "csr_iterations": 1,
+    }  # fmt: skip
+    for name, least in at_least.items():
+        if getattr(c, name) < least:
+            yield f"{flag(name)} {getattr(c, name)} is too small; use {least} or more"
+    if not 0 <= c.corruption_level <= 1:
+        percent = f" ({c.corruption_level / 100:g} for {c.corruption_level:g} %)" if 1 < c.corruption_level <= 100 else ""
+        yield f"noise level {c.corruption_level:g} is not a fraction; use 0 <= level <= 1{percent}"
+    elif c.corruption == "none" and c.corruption_level > 0:
+        yield f"noise level {c.corruption_level:g} has no kind; use it with --corruption randX or randY"
+    if not (c.learning_rate > 0 and math.isfinite(c.learning_rate)):
+        yield f"--learning-rate {c.learning_rate:g} is not a step size; use a number above 0"
+    for name in ("momentum", "batch_norm_momentum"):
+        if not 0 <= getattr(c, name) < 1:
+            yield f"{flag(name)} {getattr(c, name):g} is out of range; use 0 <= value < 1"
+    for name in ("csr_radius", "csr_gradient_step", "csr_noise_step", "batch_norm_epsilon"):
+        if not (getattr(c, name) >= 0 and math.isfinite(getattr(c, name))):
+            yield f"{flag(name)} {getattr(c, name):g} is out of range; use a finite number of at least 0"
+    if any(not 0 <= epoch <= c.epochs for epoch in c.csr_epochs):
+        yield f"--csr-epochs {identity.to_text(c.csr_epochs)} leave the training; use epochs from 0 to {c.epochs}"
+    for kind, strength in c.regularizers:
+        yield from regularizers.problems(kind, strength)
+
+
+def flag(name: str) -> str:
+    """The command-line flag of a config field: ``train_size`` is ``--train-size``."""
+    return "--" + name.replace("_", "-")

@@ -1,0 +1,106 @@
+"""What is measured on one trial, and its names in the tracking store. Standard library only.
+
+One trial = one MLflow run. Its params are the config's fields, its metrics are the names below, its tags the names in
+:class:`Tag`. The analysis reads exactly these names, so that a measurement can neither be lost in a typo nor invented.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+SCHEMA = 1
+"""Version of the names on this page. An experiment holds records of one schema."""
+
+
+class Tag(StrEnum):
+    """Flat tags of a run. ``SCHEMA`` is a tag of the experiment."""
+
+    SCHEMA = "memory_study.schema"
+    KIND = "kind"  # "trial" or "figures": what a run of the experiment is
+    TRIAL = "trial"  # the trial's id
+    SWEEP = "sweep"  # which sweep asked for it first
+    COHORT = "cohort"  # the cohort it was trained in
+    COHORT_SIZE = "cohort_size"
+    CODE = "code"  # version of this project: its git commit, else its package version
+    DIRTY = "dirty"  # "true" where the working tree differed from that commit
+    DEVICE = "device"
+    PYTHON = "python"
+    TORCH = "torch"
+    ERROR = "error"  # of a failed trial: the exception's last line
+
+
+CURVES: Mapping[str, str] = {
+    "train_loss": "mean cross-entropy over the whole training set as trained on (false labels included), eval mode, nats",
+    "train_accuracy": "share of the training set predicted as its training label, eval mode",
+    "train_loss_clean": "the same over the uncorrupted examples",
+    "train_accuracy_clean": "the same over the uncorrupted examples",
+    "train_loss_corrupted": "the same over the corrupted examples",
+    "train_accuracy_corrupted": "the same over the corrupted examples",
+    "validation_loss": "mean cross-entropy over the clean validation set, nats",
+    "validation_accuracy": "accuracy over the clean validation set",
+    "csr_validation": "critical sample ratio of clean validation examples",
+    "csr_validation_low": "lower end of its 95 % Wilson interval",
+    "csr_validation_high": "upper end of its 95 % Wilson interval",
+    "csr_train": "critical sample ratio of training examples as trained on",
+    "csr_train_low": "lower end of its 95 % Wilson interval",
+    "csr_train_high": "upper end of its 95 % Wilson interval",
+}
+"""Measured through training; the step is the epoch, counted from 1 (0 is the state before training)."""
+
+SCALARS: Mapping[str, str] = {
+    "converged": "1 if every training example was right after some epoch, else 0: then convergence_epoch is censored",
+    "convergence_epoch": "first epoch with 100.000 % training accuracy; the last epoch trained where censored",
+    "converged_999": "1 if training accuracy reached 99.9 %, else 0",
+    "convergence_epoch_999": "first epoch with 99.9 % training accuracy; the last epoch trained where censored",
+    "best_validation_accuracy": "highest validation accuracy after any epoch",
+    "best_validation_epoch": "first epoch that reached it",
+    "test_accuracy": "accuracy over the test set after the last epoch",
+    "diverged": "1 if the training loss stopped being finite, else 0. A diverged trial is a finished one",
+    "epochs_trained": "epochs trained before the end, convergence (where the trial stops there) or divergence",
+    "seconds": "the trial's share of its cohort's wall-clock time",
+}
+"""Measured once, at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Everything measured on one trial.
+
+    ``scalars`` maps a name of :data:`SCALARS` to its value. ``curves`` maps a name of :data:`CURVES` to a tuple of
+    ``(epoch, value)``, epochs ascending. Values are finite: what could not be measured (the loss of a diverged net)
+    is left out. Raises ValueError, naming all offenders, for an unknown name or a value that is not finite.
+    """
+
+    trial_id: str
+    scalars: Mapping[str, float]
+    curves: Mapping[str, tuple[tuple[int, float], ...]]
+    model: bytes | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        unknown = sorted((self.scalars.keys() - SCALARS.keys()) | (self.curves.keys() - CURVES.keys()))
+        infinite = [name for name, value in self.scalars.items() if not math.isfinite(value)]
+        infinite += [name for name, curve in self.curves.items() if not all(math.isfinite(v) for _, v in curve)]
+        if unknown or infinite:
+            raise ValueError(f"record {self.trial_id}: unknown names {unknown}, not finite {sorted(infinite)}")
+
+
+def epoch_grid(epochs: int, points: int = 32) -> tuple[int, ...]:
+    """At most ``points`` epochs from 1 to ``epochs``, both included, about evenly spaced in log(epoch).
+
+    Raises ValueError unless both are at least 1.
+    """
+    if epochs < 1 or points < 1:
+        raise ValueError(f"a grid needs at least one epoch and one point; got epochs={epochs}, points={points}")
+    if epochs <= points:
+        return tuple(range(1, epochs + 1))
+    # Small epochs collide after rounding; filling up from the next whole number keeps the count and the spacing.
+    chosen: list[int] = []
+    position = 1.0
+    for index in range(points):
+        ratio = (epochs / position) ** (1 / max(points - 1 - index, 1))
+        chosen.append(min(round(position), epochs))
+        position = max(position * ratio, chosen[-1] + 1.0)
+    return tuple(chosen)
