@@ -1,0 +1,101 @@
+"""Reading a tracking store: what an experiment holds about finished trials, as long tables.
+
+A store is read in bulk, never run by run: with SQL where there is a database (:mod:`analysis._sql`), through
+the REST interface where there is a server (:mod:`analysis._rest`). Both give the same tables. Nothing here
+imports MLflow: it takes longer to import than most experiments take to read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import pandas as pd
+
+from memory_study import record
+from memory_study.record import Tag
+
+SCHEMES = "sqlite:///mlflow.db, postgresql://user@host/name or http://host:5000"
+"""Examples of the stores that can be read."""
+
+
+class StoreError(Exception):
+    """A store cannot be read. ``str()`` is one line: the rule, the value, the next step."""
+
+
+class MissingExperimentError(StoreError):
+    """The store is readable and has no experiment of that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """An experiment of the store: its id there, its name and its tags."""
+
+    id: str
+    name: str
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Everything read about the finished, not deleted runs that are trials, as long tables.
+
+    ``runs`` [run, end_time] · ``params`` and ``tags`` [run, key, value], text · ``metrics`` [run, key,
+    value], each metric's latest value · ``curves`` [run, key, step, value], all values of the metrics that
+    were asked for.
+    """
+
+    runs: pd.DataFrame
+    params: pd.DataFrame
+    tags: pd.DataFrame
+    metrics: pd.DataFrame
+    curves: pd.DataFrame
+
+
+class Store(Protocol):
+    """A tracking store that can be read."""
+
+    def experiment(self, name: str) -> Experiment:
+        """The experiment of that name. Raises MissingExperimentError or StoreError."""
+
+    def rows(self, experiment: Experiment, curves: Sequence[str]) -> Rows:
+        """The experiment's finished trials, with the histories of the metrics ``curves``, or StoreError."""
+
+
+def connect(uri: str) -> Store:
+    """The store at a tracking URI. Raises StoreError if it cannot be reached or read."""
+    scheme = uri.partition("://")[0] if "://" in uri else ""
+    if scheme in ("http", "https"):
+        from analysis._rest import RestStore
+
+        return RestStore(uri)
+    if re.fullmatch(r"(sqlite|postgresql)(\+\w+)?", scheme):
+        from analysis._sql import SqlStore
+
+        return SqlStore(uri)
+    raise StoreError(
+        f"tracking URI {hide_password(uri)!r} is of no kind that can be read; use --tracking-uri {SCHEMES}"
+    )
+
+
+def find_experiment(store: Store, name: str) -> Experiment:
+    """The experiment of that name. Raises StoreError unless its records are of the schema read here."""
+    experiment = store.experiment(name)
+    found = experiment.tags.get(Tag.SCHEMA)
+    if found is None:
+        raise StoreError(
+            f"experiment {name!r} has no tag {Tag.SCHEMA}: no sweep wrote it; use another --experiment"
+        )
+    if found != str(record.SCHEMA):
+        raise StoreError(
+            f"experiment {name!r} holds records of schema {found}, this code reads schema {record.SCHEMA}; "
+            "use the version of the code that wrote it, or another --experiment"
+        )
+    return experiment
+
+
+def hide_password(uri: str) -> str:
+    """The URI without a password, fit to be printed."""
+    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", uri)

@@ -1,0 +1,113 @@
+"""One look for all figures: a colour-blind safe palette, text as text, equal bytes from equal numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from analysis._frames import CONTROL
+
+INK, FAINT = "#222222", "#8a8a8a"
+_LOOK: dict[Any, Any] = {
+    "figure.dpi": 100, "savefig.dpi": 200, "figure.facecolor": "white", "figure.constrained_layout.use": True,
+    "font.family": "DejaVu Sans", "font.size": 9.5, "axes.titlesize": 10.5,
+    "axes.labelsize": 10, "legend.fontsize": 9,
+    "xtick.labelsize": 9, "ytick.labelsize": 9, "axes.titlelocation": "left", "text.color": INK,
+    "axes.labelcolor": INK, "axes.edgecolor": FAINT, "xtick.color": INK, "ytick.color": INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e8e8e8",
+    "grid.linewidth": 0.7, "axes.axisbelow": True, "legend.frameon": False, "lines.solid_capstyle": "round",
+    "svg.fonttype": "none", "svg.hashsalt": "memory-study",
+}  # fmt: skip
+# Okabe and Ito's palette, whose hues stay apart in the common colour blindnesses; markers tell them apart in
+# print.
+_KINDS = {
+    CONTROL: ("#000000", "*"),
+    "dropout": ("#0072B2", "o"),
+    "input_dropout": ("#56B4E9", "s"),
+    "input_noise": ("#009E73", "^"),
+    "hidden_noise": ("#E69F00", "D"),
+    "weight_decay": ("#CC79A7", "v"),
+    "adversarial + dropout": ("#D55E00", "P"),
+}
+# For kinds that come later: Tol's muted palette, by place in the alphabet of the unknown.
+_SPARE = (
+    ("#332288", "X"),
+    ("#999933", "<"),
+    ("#882255", ">"),
+    ("#44AA99", "p"),
+    ("#AA4499", "h"),
+    ("#661100", "d"),
+)
+
+
+def look() -> AbstractContextManager[None]:
+    """A context in which figures are made and saved in this style."""
+    return matplotlib.rc_context(_LOOK)
+
+
+def regularizer_order(regularizers: Iterable[str]) -> list[str]:
+    """The distinct regularizers in the order in which every figure shows them, the control first."""
+    known = list(_KINDS)
+    return sorted(
+        set(regularizers), key=lambda kind: (known.index(kind) if kind in known else len(known), kind)
+    )
+
+
+def colours_and_markers(regularizers: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """A colour and a marker for each regularizer; those of the papers have the same in every figure."""
+    ordered = regularizer_order(regularizers)
+    new = [kind for kind in ordered if kind not in _KINDS]
+    return {k: _KINDS[k] if k in _KINDS else _SPARE[new.index(k) % len(_SPARE)] for k in ordered}
+
+
+def percent_axis(axes: Axes, which: str) -> None:
+    """Write the fractions of the axis ``which`` ("x" or "y") as per cent numbers."""
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}"))
+
+
+def epoch_axis(axes: Axes, epochs: int) -> None:
+    """The x axis for epochs from 1: logarithmic above 50, with plain numbers."""
+    axes.set_xlim(1, max(epochs, 2))
+    if epochs > 50:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0) if epochs < 2000 else (1.0,)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def lighten(colour: str, share: float) -> tuple[float, float, float]:
+    """The colour mixed with a share (0 to 1) of white."""
+    red, green, blue = matplotlib.colors.to_rgb(colour)
+    return red + (1 - red) * share, green + (1 - green) * share, blue + (1 - blue) * share
+
+
+def nothing_to_draw(title: str, missing: str, command: str) -> Figure:
+    """A figure that says what is missing, and which command fills it."""
+    figure = Figure(figsize=(7.0, 2.4))
+    figure.text(0.04, 0.80, title, fontsize=12, weight="bold")
+    figure.text(0.04, 0.52, missing, fontsize=10)
+    figure.text(0.04, 0.30, "Fill it with:", fontsize=10, color=FAINT)
+    figure.text(0.04, 0.12, command, fontsize=10, family="DejaVu Sans Mono")
+    return figure
+
+
+def marker_size(marker: str) -> float:
+    """Points across at which the markers look equally large."""
+    return {"*": 11.0, "P": 7.5, "D": 5.0}.get(marker, 5.5)
+
+
+def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
+    """Write ``<stem>.png`` and ``<stem>.svg``, without dates, so that equal figures are equal files."""
+    png, svg = stem.with_suffix(".png"), stem.with_suffix(".svg")
+    figure.savefig(png, metadata={"Software": None})
+    figure.savefig(svg, metadata={"Date": None, "Creator": None})
+    return png, svg
