@@ -16,6 +16,7 @@ CONTROL = "none"
 """The regularizer of a trial that has none."""
 _TAGS = (Tag.DEVICE, Tag.SWEEP, Tag.CODE)
 _TEXT = ("dataset", "dataset_digest", "csr_epochs", "regularizers")  # text even where it looks like a number
+_WORDS = (*_TEXT, "model", "corruption", "regularizer")  # columns of text that figures ask for
 _REPLICA = ("seed", "corruption", "corruption_level", "regularizers", "regularizer", "strength")
 
 
@@ -47,7 +48,8 @@ def tidy(rows: Rows) -> Frames:
 def with_columns(trials: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
     """The trials with at least these columns, NaN where no trial has one: a figure draws from any store."""
     missing = [name for name in columns if name not in trials.columns]
-    return trials.assign(**dict.fromkeys(missing, np.nan))
+    kinds = {name: object if name in _WORDS else float for name in missing}
+    return trials.assign(**{name: pd.Series(np.nan, trials.index, dtype=kinds[name]) for name in missing})
 
 
 def labels(trials: pd.DataFrame) -> pd.Series:

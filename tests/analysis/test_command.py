@@ -1,0 +1,123 @@
+"""The command line: files, lines, exit codes, and one run of figures however often it runs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from invented_store import EXPERIMENT, SMALL, Writer, settings
+
+from analysis import figures
+from analysis.__main__ import main
+from memory_study.config import TrialConfig
+from memory_study.record import Tag
+
+Write = Callable[[list[TrialConfig]], Writer]
+ROOT = Path(__file__).parents[2]
+FILES = sorted(f"{name}.{suffix}" for name in figures.names() for suffix in ("png", "svg", "csv"))
+
+
+def test_every_figure_is_written_and_its_claim_is_judged(
+    store: Writer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--tracking-uri", store.uri, "--out", str(tmp_path), "--no-log"]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == FILES
+    output = capsys.readouterr().out
+    trials = 6 * len(SMALL) + 2
+    assert (
+        f"9 settings of 4 regularizers (3 seeds) from {trials} trials -> {tmp_path}/regularization.png"
+        in output
+    )
+    assert "C12 " in output
+    assert "C13 not enough data" in output
+    assert len(pd.read_csv(tmp_path / "regularization.csv")) == len(SMALL) + 1
+
+
+def test_running_again_logs_to_the_same_run(store_with: Write, tmp_path: Path) -> None:
+    writer = store_with(settings([0], SMALL[:2]))
+    experiment = writer.client.get_experiment_by_name(EXPERIMENT).experiment_id
+    for _ in range(2):
+        assert main(["--tracking-uri", writer.uri, "--out", str(tmp_path)]) == 0
+    runs = writer.client.search_runs([experiment], filter_string=f"tags.{Tag.KIND} = 'figures'")
+    assert [(run.info.run_name, run.info.status) for run in runs] == [("figures", "FINISHED")]
+    assert sorted(file.path for file in writer.client.list_artifacts(runs[0].info.run_id)) == FILES
+    assert len(writer.client.search_runs([experiment])) == 5
+
+
+def test_an_experiment_without_trials_is_drawn_as_empty(
+    store_with: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--tracking-uri", store_with([]).uri, "--out", str(tmp_path), "--no-log"]) == 0
+    assert "from 0 trials" in capsys.readouterr().out
+    assert sorted(path.name for path in tmp_path.iterdir()) == FILES
+
+
+def test_one_figure_of_another_experiment_can_be_asked_for(store_with: Write, tmp_path: Path) -> None:
+    writer = store_with([])
+    writer.experiment("mine")
+    options = ["--tracking-uri", writer.uri, "--experiment", "mine", "--out", str(tmp_path), "--no-log"]
+    assert main(["regularization", *options]) == 0
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".csv", ".png", ".svg"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["pie"], "figure 'pie' is not known; choose from regularization, training_curves"),
+        (["--experiment", "nothing"], "no experiment 'nothing'"),
+        (["--tracking-uri", "ftp://host"], "of no kind that can be read"),
+        (["--tracking-uri", "sqlite:////nowhere.db"], "run a sweep first"),
+        (["--tracking-uri", "http://127.0.0.1:9"], "does not answer"),
+        (["--out", "/proc/figures"], "--out /proc/figures cannot be made"),
+    ],
+)
+def test_bad_input_is_explained_in_one_line_with_exit_code_2(
+    arguments: list[str], says: str, store: Writer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    defaults = ["--tracking-uri", store.uri, "--out", str(tmp_path), "--no-log"]
+    assert main([*defaults, *arguments]) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(store: Writer, tmp_path: Path) -> None:
+    (tmp_path / "figures").write_text("")
+    assert main(["--tracking-uri", store.uri, "--out", str(tmp_path / "figures")]) == 2
+
+
+def test_figures_that_cannot_be_logged_are_still_written(
+    store_with: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    writer = store_with([])
+    writer.artifacts.write_text("a file where the artifacts should go")
+    assert main(["--tracking-uri", writer.uri, "--out", str(tmp_path / "out")]) == 2
+    assert "leave that out with --no-log" in capsys.readouterr().err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == FILES
+
+
+@pytest.mark.slow
+def test_help_is_quick_and_lists_the_figures_with_their_questions() -> None:
+    start = time.monotonic()
+    result = subprocess.run(
+        [sys.executable, "-m", "analysis", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert time.monotonic() - start < 0.5
+    for name in figures.names():
+        assert f"{name} " in result.stdout
+        assert figures.question(name) in result.stdout
+
+
+@pytest.mark.slow
+def test_the_store_of_the_environment_is_the_default(store: Writer, tmp_path: Path) -> None:
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": store.uri}
+    command = [sys.executable, "-m", "analysis", "training_curves", "--no-log", "--out", str(tmp_path)]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert result.stdout.startswith("training_curves: ")
+    assert result.stderr == ""

@@ -1,0 +1,112 @@
+"""Reading a server: no point is lost to its limits, and it gives the tables that its database gives."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+import pytest
+import requests
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from invented_store import EXPERIMENT, Writer
+
+from analysis import _rest
+from analysis._frames import Frames, tidy
+from analysis._store import MissingExperimentError, StoreError, connect, find_experiment
+
+
+class LimitedServer:
+    """Answers as the server does: at most 100 runs a call, and silently no point beyond the 25,000th."""
+
+    def __init__(self, points: dict[str, int]) -> None:
+        self.points, self.calls = points, 0
+
+    def __call__(self, runs: Sequence[str], key: str) -> list[dict[str, Any]]:
+        assert 0 < len(runs) <= 100
+        self.calls += 1
+        rows = [{"run_id": run, "key": key, "step": step} for run in runs for step in range(self.points[run])]
+        return rows[:25_000]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.sampled_from([0, 1, 64, 250, 5_000, 24_999]), max_size=130))
+def test_no_point_is_lost_to_a_limit_of_the_server(counts: list[int]) -> None:
+    points = {f"run{place}": count for place, count in enumerate(counts)}
+    found = _rest.history(LimitedServer(points), list(points), "loss")
+    assert len(found) == sum(counts)
+    assert len({(row["run_id"], row["step"]) for row in found}) == sum(counts)
+
+
+def test_a_common_store_needs_one_call_for_a_hundred_runs() -> None:
+    server = LimitedServer({f"run{place}": 64 for place in range(250)})
+    _rest.history(server, list(server.points), "loss")
+    assert server.calls == 3
+
+
+def test_a_run_that_no_call_can_hold_is_an_error_and_not_a_gap() -> None:
+    with pytest.raises(StoreError, match="read its database"):
+        _rest.history(LimitedServer({"run0": 25_000}), ["run0"], "loss")
+
+
+def test_a_server_that_is_down_is_noticed_within_seconds() -> None:
+    start = time.monotonic()
+    with pytest.raises(StoreError, match="does not answer"):
+        connect("http://127.0.0.1:9")
+    assert time.monotonic() - start < 15
+
+
+@pytest.fixture(scope="module")
+def server(store: Writer) -> Iterator[str]:
+    """A real server over the session's store, ended by its process id."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--backend-store-uri",
+        store.uri,
+        "--host",
+        "127.0.0.1",
+    ]
+    process = subprocess.Popen(
+        [*command, "--port", str(port), "--workers", "1"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, env=dict(os.environ),
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 90
+        while True:
+            try:
+                if requests.get(f"http://127.0.0.1:{port}/health", timeout=2).ok:
+                    break
+            except requests.RequestException:
+                assert time.monotonic() < deadline, "the server did not start"
+                assert process.poll() is None, "the server ended"
+                time.sleep(0.3)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, 15)
+        process.wait(timeout=30)
+
+
+@pytest.mark.slow
+def test_a_server_and_its_database_give_the_same_tables(server: str, frames: Frames) -> None:
+    reader = connect(server)
+    found = tidy(reader.rows(find_experiment(reader, EXPERIMENT), ["train_accuracy"]))
+    pd.testing.assert_frame_equal(found.trials, frames.trials)
+    pd.testing.assert_frame_equal(found.curves, frames.curves)
+
+
+@pytest.mark.slow
+def test_a_server_without_the_experiment_says_so(server: str) -> None:
+    with pytest.raises(MissingExperimentError, match="there: Default, regularization"):
+        connect(server).experiment("capacity")

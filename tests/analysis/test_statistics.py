@@ -1,0 +1,100 @@
+"""Intervals, envelopes, rank correlations: by definition, by a library, by property."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from analysis import _statistics as statistics
+
+coordinates = st.one_of(st.sampled_from([0.0, 0.25, 0.5, 1.0]), st.floats(0, 1), st.just(float("nan")))
+points = st.lists(st.tuples(coordinates, coordinates), max_size=25)
+
+
+def beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    return one[0] <= other[0] and one[1] >= other[1] and one != other
+
+
+@given(points)
+def test_the_envelope_holds_exactly_the_points_that_none_beats(cloud: list[tuple[float, float]]) -> None:
+    x, y = [p[0] for p in cloud], [p[1] for p in cloud]
+    on = statistics.upper_left_envelope(x, y)
+    finite = [point for point in cloud if np.isfinite(point).all()]
+    for point, found in zip(cloud, on, strict=True):
+        assert found == (np.isfinite(point).all() and not any(beats(other, point) for other in finite))
+
+
+@given(points, st.randoms(use_true_random=False))
+def test_the_envelope_does_not_depend_on_the_order_of_the_points(
+    cloud: list[tuple[float, float]], random: object
+) -> None:
+    shuffled = list(cloud)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+
+    def envelope(some: list[tuple[float, float]]) -> set[tuple[float, float]]:
+        on = statistics.upper_left_envelope([p[0] for p in some], [p[1] for p in some])
+        return {point for point, found in zip(some, on, strict=True) if found}
+
+    assert envelope(cloud) == envelope(shuffled)
+
+
+@given(points)
+def test_the_envelope_rises_from_left_to_right(cloud: list[tuple[float, float]]) -> None:
+    on = statistics.upper_left_envelope([p[0] for p in cloud], [p[1] for p in cloud])
+    edge = sorted({point for point, found in zip(cloud, on, strict=True) if found})
+    assert all(a[0] < b[0] and a[1] < b[1] for a, b in pairwise(edge))
+
+
+def test_the_t_interval_is_the_one_of_scipy() -> None:
+    sample = np.array([0.5, 0.6, 0.55, 0.7])
+    low, high = statistics.t_interval(sample.mean(), sample.std(ddof=1), len(sample))
+    expected = stats.t.interval(0.95, len(sample) - 1, sample.mean(), stats.sem(sample))
+    np.testing.assert_allclose([low, high], expected)
+
+
+def test_one_seed_has_no_interval_and_none_leaves_zero_to_one() -> None:
+    low, high = statistics.t_interval([0.5, 0.98], [np.nan, 0.1], [1, 3])
+    assert np.isnan(low[0])
+    assert np.isnan(high[0])
+    assert high[1] == 1.0
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_the_bootstrap_interval_covers_the_mean_about_as_often_as_it_says(seeds: int) -> None:
+    generator = np.random.default_rng(0)
+    counts = statistics.resampled_counts(seeds, "coverage")
+    hits = 0
+    for _ in range(300):
+        low, high = statistics.bootstrap_interval(counts @ generator.normal(size=seeds) / seeds, seeds)
+        hits += low <= 0 <= high
+    assert hits / 300 > {3: 0.7, 5: 0.88, 10: 0.9}[seeds]
+
+
+def test_resampling_is_the_same_each_time_and_differs_by_purpose() -> None:
+    first, again = (statistics.resampled_counts(5, "a") for _ in range(2))
+    assert (first == again).all()
+    assert (first.sum(axis=1) == 5).all()
+    assert (first != statistics.resampled_counts(5, "b")).any()
+
+
+@given(st.integers(0, 1000), st.booleans())
+def test_kendall_tau_is_the_one_of_scipy(seed: int, ties: bool) -> None:
+    generator = np.random.default_rng(seed)
+    a, b = generator.normal(size=(2, 8)), generator.normal(size=(3, 8))
+    if ties:
+        a, b = np.round(a), np.round(b)
+    expected = [[stats.kendalltau(x, y).statistic for y in b] for x in a]
+    np.testing.assert_allclose(statistics.kendall_tau(a, b), expected, atol=1e-12)
+
+
+def test_equal_items_have_a_large_p_and_clearly_ordered_ones_a_small_one() -> None:
+    generator = np.random.default_rng(1)
+    noise = generator.normal(size=(5, 4))
+    assert statistics.permutation_p_of_range(np.ones((5, 4)), "p") == 1.0
+    assert statistics.permutation_p_of_range(noise, "p") > 0.05
+    assert statistics.permutation_p_of_range(noise + 10 * np.arange(5)[:, None], "p") < 0.01
