@@ -54,8 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             for experiment, files in drawn.items():
                 log_figures(options.tracking_uri, experiment, files)
-    except (StoreError, OSError) as error:
+    except StoreError as error:
         return _refuse(str(error))
+    except OSError as error:
+        return _refuse(
+            f"{error.filename} cannot be written ({error.strerror}); choose another folder with --out"
+        )
     return 0
 
 

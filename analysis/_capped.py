@@ -119,9 +119,10 @@ def _mean(values: Floats) -> Floats:
 
 def _verdict(result: Capped) -> str:
     if not result.regularizers or result.seeds < SEEDS_NEEDED or len(result.regularizers) < 2:
+        kinds = _frames.counted(len(result.regularizers), "regularizer")
         return (
-            f"C12 not enough data: {result.panel}: {len(result.regularizers)} regularizers at the "
-            f"{CAP:.0%} cap, {result.seeds} seeds; needs 2, {SEEDS_NEEDED} and the control{_beyond(result)}"
+            f"C12 not enough data: {result.panel}: {kinds} at the {CAP:.0%} cap, "
+            f"{_frames.counted(result.seeds, 'seed')}; needs 2, {SEEDS_NEEDED}, a control{_beyond(result)}"
         )
     order = np.argsort(result.losses.mean(axis=1), kind="stable")
     best, worst = order[0], order[-1]

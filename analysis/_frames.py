@@ -93,6 +93,18 @@ def pretty(regularizer: str) -> str:
     return "no regularizer" if regularizer == CONTROL else regularizer.replace("_", " ")
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 seed``, ``2 seeds``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def seed_range(counts: pd.Series) -> str:
+    """``5 seeds, 95 % intervals``, ``2 to 5 seeds, ...`` where settings differ; one seed has no interval."""
+    few, many = (int(counts.min()), int(counts.max())) if len(counts) else (0, 0)
+    text = f"{few} to {many} seeds" if few < many else counted(many, "seed")
+    return f"{text}, 95 % intervals" if many > 1 else text
+
+
 def _first_run_of_each_trial(rows: Rows) -> pd.Series:
     """Trial id by run: of runs with one trial id, the one that finished first, then the smaller run id."""
     ids = rows.tags[rows.tags["key"] == Tag.TRIAL].set_index("run")["value"]

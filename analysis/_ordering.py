@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis import _settings
+from analysis import _frames, _settings
 from analysis._statistics import Floats, bootstrap_interval, kendall_tau, resampled_counts
 
 SEEDS_NEEDED = 5
@@ -71,7 +71,8 @@ def _verdict(panel: str, real: Floats, random: Floats) -> str:
     count, settings = int(seeds.sum()), int(complete.sum())
     if count < SEEDS_NEEDED or settings < SETTINGS_NEEDED:
         return (
-            f"C13 not enough data: {panel}: {settings} settings with curves for all of {count} seeds, on "
+            f"C13 not enough data: {panel}: {_frames.counted(settings, 'setting')} with curves for all of "
+            f"{_frames.counted(count, 'seed')}, on "
             f"real and on random labels; needs {SETTINGS_NEEDED} and {SEEDS_NEEDED}"
         )
     within, between = agreement(real[complete].T, random[complete].T, np.ones((1, count)))

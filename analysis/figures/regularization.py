@@ -86,16 +86,12 @@ def describe(table: pd.DataFrame) -> str:
     """How many settings are drawn, of how many regularizers, with how many seeds."""
     drawn = table.dropna(subset=[NOISE, REAL])
     kinds = drawn["regularizer"][drawn["regularizer"] != _frames.CONTROL].nunique()
-    return f"{len(drawn)} settings of {kinds} regularizers ({_seeds(drawn)})"
+    seeds = _seeds(drawn).partition(",")[0]
+    return f"{_frames.counted(len(drawn), 'setting')} of {_frames.counted(kinds, 'regularizer')} ({seeds})"
 
 
 def _seeds(rows: pd.DataFrame) -> str:
-    """``5 seeds``, or ``2 to 5 seeds`` where settings differ."""
-    counts = rows[[f"{NOISE}_seeds", f"{REAL}_seeds"]].to_numpy()
-    if not counts.size:
-        return "0 seeds"
-    few, many = counts.min(), counts.max()
-    return f"{few} to {many} seeds" if few < many else f"{many} seed{'s' if many > 1 else ''}"
+    return _frames.seed_range(pd.concat([rows[f"{NOISE}_seeds"], rows[f"{REAL}_seeds"]]))
 
 
 def draw(table: pd.DataFrame) -> Figure:
@@ -115,9 +111,7 @@ def draw(table: pd.DataFrame) -> Figure:
     for name, part in zip(names, parts, strict=True):
         rows = drawn[drawn["panel"] == name]
         left, right = part.subfigures(1, 2, width_ratios=(2.15, 1))
-        part.suptitle(
-            f"{name} · {_seeds(rows)}, 95 % intervals", x=0.02, ha="left", fontsize=11, weight="bold"
-        )
+        part.suptitle(f"{name} · {_seeds(rows)}", x=0.02, ha="left", fontsize=11, weight="bold")
         _draw_settings(left, rows, styles)
         _draw_losses(right.subplots(), table[table["panel"] == name], styles)
     handles = [
@@ -149,7 +143,7 @@ def _draw_settings(part: SubFigure, rows: pd.DataFrame, styles: dict[str, tuple[
         _style.percent_axis(axes, "y")
     main, last = grid[0, 0], grid[-1, 0]
     best, highest = float(rows[REAL].max()), float(np.nanmax([*rows[f"{REAL}_high"], *rows[REAL]]))
-    main.set_ylim(floor, min(highest, best + 0.35 * (best - floor)) + 0.03 * (best - floor))
+    main.set_ylim(floor, min(highest, best + 0.35 * (best - floor)) + 0.05 * (best - floor))
     main.annotate(
         f"cap {_capped.CAP:.0%}", (_capped.CAP, 1), (0, 3), ("data", "axes fraction"), "offset points",
         ha="center", color=_style.FAINT, fontsize=8.5,

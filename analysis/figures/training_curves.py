@@ -109,15 +109,8 @@ def draw(table: pd.DataFrame) -> Figure:
     parts = figure.subfigures(1, len(panels), squeeze=False)[0]
     for panel, part in zip(panels, parts, strict=True):
         of_panel = table[table["panel"] == panel]
-        few, many = of_panel["seeds"].min(), of_panel["seeds"].max()
-        seeds = f"{many}" if few == many else f"{few} to {many}"
-        part.suptitle(
-            f"{panel} · {seeds} seed{'s' if many > 1 else ''}, 95 % intervals",
-            x=0.02,
-            ha="left",
-            fontsize=11,
-            weight="bold",
-        )
+        seeds = _frames.seed_range(of_panel["seeds"])
+        part.suptitle(f"{panel} · {seeds}", x=0.02, ha="left", fontsize=11, weight="bold")
         grid = part.subplots(len(rows), 2, sharex=True, sharey=True, squeeze=False)
         for kind, pair in zip(rows, grid, strict=True):
             _draw_row(pair, of_panel, kind, styles[kind][0])

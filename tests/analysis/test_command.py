@@ -92,6 +92,14 @@ def test_a_file_in_the_place_of_the_folder_is_refused(store: Writer, tmp_path: P
     assert main(["--tracking-uri", store.uri, "--out", str(tmp_path / "figures")]) == 2
 
 
+def test_a_file_that_cannot_be_written_is_named(
+    store: Writer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "regularization.svg").mkdir()
+    assert main(["--tracking-uri", store.uri, "--out", str(tmp_path), "--no-log"]) == 2
+    assert "regularization.svg cannot be written (Is a directory)" in capsys.readouterr().err
+
+
 def test_figures_that_cannot_be_logged_are_still_written(
     store_with: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
