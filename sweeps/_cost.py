@@ -1,0 +1,131 @@
+"""What cohorts cost on a device: bytes and seconds, before anything is started. Pure arithmetic.
+
+The figures of GPUs are vendors' peaks, of which training narrow nets reaches a share; they order plans and
+size memory, and are estimates until somebody measures them. The CPU's figures were measured (see ``CPU``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from memory_study.config import TrialConfig
+from memory_study.cost import ImageShape, input_shape, replica_cost
+
+GIB = 2**30
+FLOAT_BYTES = 4
+
+ADVERSARIAL_FACTOR = 9.0
+"""Ten search iterations of a forward and an input-gradient pass, on top of training at both inputs
+(estimate).
+"""
+
+COPIES = 4
+"""Of the weights that a step holds: weights, velocity, gradient, and room for a reordered copy."""
+
+GPU_CONTEXT_BYTES = int(0.6 * GIB)
+"""What a process takes on a GPU before it holds any tensor of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One GPU, or one CPU core. ``tflops`` is single precision; ``kernel_seconds`` is the time to start a
+    kernel.
+    """
+
+    name: str
+    memory_bytes: float
+    tflops: float
+    tf32_tflops: float
+    bandwidth: float  # bytes a second
+    kernel_seconds: float
+    efficiency: float  # share of the peak that training reaches
+    measured: bool = False
+
+    @property
+    def is_gpu(self) -> bool:
+        """Whether trials on it share one memory, by fractions."""
+        return self.name != "cpu"
+
+
+def _gpu(name: str, gib: float, fp32: float, tf32: float, gigabytes_per_second: float) -> Device:
+    return Device(name, gib * GIB, fp32, tf32, gigabytes_per_second * 1e9, 6e-6, 0.4)
+
+
+# Measured on one core of a 2-core x86 server with AVX-512: stacks of 8 to 32 narrow MLPs, evaluation
+# included, run at 30 (width 64) to 47 (width 256) GFLOP/s.
+CPU = Device("cpu", math.inf, 0.04, 0.04, 10e9, 1e-6, 1.0, measured=True)
+
+DEVICES: Mapping[str, Device] = MappingProxyType(
+    {
+        device.name: device
+        for device in (
+            CPU,
+            _gpu("T4", 15, 8.1, 8.1, 320),
+            _gpu("L4", 22, 30.3, 60, 300),
+            _gpu("A10G", 22, 31.2, 35, 600),
+            _gpu("V100", 16, 15.7, 15.7, 900),
+            _gpu("A100-40", 39, 19.5, 156, 1555),
+            _gpu("A100-80", 79, 19.5, 156, 2039),
+            _gpu("H100", 79, 67, 494, 3350),
+            _gpu("H200", 139, 67, 494, 4800),
+        )
+    }
+)
+
+
+def adversarial(config: TrialConfig) -> bool:
+    """Whether each step of this trial searches for adversarial inputs, and so costs many times more."""
+    return any(kind == "adversarial" for kind, _ in config.regularizers)
+
+
+def replica_bytes(config: TrialConfig, image: ImageShape, classes: int) -> int:
+    """What one more replica adds to a cohort's memory: weights and their copies, activations of a batch."""
+    cost = replica_cost(config, image, classes)
+    width = FLOAT_BYTES * (2 if config.dtype == "float64" else 1)
+    return int(width * (COPIES * cost.parameters + 3 * config.batch_size * cost.activations))
+
+
+def fixed_bytes(configs: Sequence[TrialConfig], image: ImageShape, held_out: int) -> int:
+    """What a cohort holds once: training and held-out inputs, and a noise bank per seed where inputs are
+    random.
+    """
+    config = configs[0]
+    pixels = math.prod(input_shape(config, image))
+    banks = len({c.seed for c in configs if c.corruption == "randX"})
+    width = FLOAT_BYTES * (2 if config.dtype == "float64" else 1)
+    return int(width * pixels * (config.train_size * (1 + banks) + held_out))
+
+
+def trial_flops(config: TrialConfig, image: ImageShape, classes: int, validation: int) -> float:
+    """Arithmetic of one trial: training, an evaluation of both sets after each epoch, critical samples."""
+    training = replica_cost(config, image, classes).training_flops
+    factor = ADVERSARIAL_FACTOR if adversarial(config) else 1.0
+    forward = training / 3
+    epoch = config.train_size * training * factor + (config.train_size + validation) * forward
+    searches = 2 * config.csr_examples * (len(config.csr_epochs) + 1) * config.csr_iterations
+    return config.epochs * epoch + searches * training
+
+
+def cohort_seconds(
+    configs: Sequence[TrialConfig], image: ImageShape, classes: int, validation: int, device: Device
+) -> float:
+    """Estimated time of a cohort alone on ``device``: arithmetic, memory traffic or starting kernels, what is
+    slowest.
+
+    ``validation`` is the number of validation examples.
+    """
+    config = configs[0]
+    peak = device.tf32_tflops if config.model != "mlp" and config.dtype == "float32" else device.tflops
+    arithmetic = sum(trial_flops(c, image, classes, validation) for c in configs) / (
+        peak * 1e12 * device.efficiency
+    )
+    steps = config.epochs * math.ceil(config.train_size / config.batch_size)
+    weights = replica_cost(config, image, classes).parameters * FLOAT_BYTES
+    traffic = steps * 5 * weights * len(configs) / device.bandwidth if device.is_gpu else 0.0
+    search = ADVERSARIAL_FACTOR if any(map(adversarial, configs)) else 1.0
+    layers = config.depth + 1 if config.model == "mlp" else 8
+    kernels = steps * 14 * layers * search * device.kernel_seconds
+    return max(arithmetic, traffic, kernels)

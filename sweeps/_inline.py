@@ -1,0 +1,33 @@
+"""Run a sweep in this process, cohort after cohort: for debugging, small machines and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TextIO
+
+from sweeps._job import Job, train
+from sweeps._pack import Task
+from sweeps._progress import shown
+from sweeps._tracking import Tally, Tracker
+from sweeps._writers import open_writer
+
+PATIENCE_SECONDS = 600.0
+"""How long to wait for a store that takes nothing, once training is over."""
+IMPATIENCE_SECONDS = 10.0
+"""The same after Ctrl-C."""
+
+
+def run(tasks: Sequence[Task], job: Job, screen: TextIO, ended: list[Tally]) -> None:
+    """Train all tasks; ``ended`` gets the last tally, after Ctrl-C too. Raises LedgerError if the store
+    refuses.
+    """
+    tracker = Tracker(lambda: open_writer(job.tracking_uri, job.experiment))
+    tracker.open()
+    patience = IMPATIENCE_SECONDS
+    try:
+        with shown(tasks, tracker.tally, screen):
+            for task in tasks:
+                train(task.cohort, job, tracker)
+            patience = PATIENCE_SECONDS
+    finally:
+        ended.append(tracker.close(patience))

@@ -1,0 +1,108 @@
+"""What is to be trained and where its results go: all that a worker must know, and the work of one task."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from memory_study.cohort import Cohort
+from memory_study.record import Record, Tag
+from sweeps._batch import Outcome, outcomes
+from sweeps._isolate import isolate
+
+BEAT_SECONDS = 1.0
+"""Least time between two signs of life of a task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Common to all tasks of a sweep. ``tags`` are those that the driver knows; ``location`` holds the data
+    set.
+    """
+
+    location: Path
+    device: str
+    save_models: bool
+    tracking_uri: str
+    experiment: str
+    tags: Mapping[str, str]
+
+
+class Sink(Protocol):
+    """Where a task's results go."""
+
+    def submit(self, batch: Sequence[Outcome]) -> None:
+        """Take over results; once this returns they are safe from the end of the task's process."""
+
+    def beat(self, cohort: str, epoch: int) -> None:
+        """Note that a task is alive and has trained this many epochs; -1 when it ends."""
+
+
+def train(cohort: Cohort, job: Job, sink: Sink, gpu: float = 1.0) -> None:
+    """Train a cohort and submit what comes of it. ``gpu`` is the share of a GPU's memory it may use, 0 for
+    none.
+    """
+    import torch
+
+    from memory_study.run import run_cohort
+
+    device = pick_device(job.device, gpu)
+    if device == "cuda" and gpu < 1:
+        torch.cuda.set_per_process_memory_fraction(gpu)
+    beat = _throttled(lambda epoch: sink.beat(cohort.id, epoch))
+
+    def train_part(part: Cohort) -> list[Record]:
+        return run_cohort(
+            part, location=job.location, device=device, keep_models=job.save_models, heartbeat=beat
+        )
+
+    def recover() -> None:
+        if device == "cuda":
+            torch.cuda.empty_cache()
+
+    tags = {**job.tags, Tag.DEVICE: _device_name(device), Tag.PYTHON: platform.python_version()}
+    tags[Tag.TORCH] = torch.__version__
+    start = _milliseconds()
+    sink.beat(cohort.id, 0)
+    for part, records, failures in isolate(cohort, train_part, recover):
+        for failure in failures:
+            print(failure.details, flush=True)  # noqa: T201 - goes to the task's log
+        end = _milliseconds()
+        sink.submit(outcomes(part, records, failures, tags, (start, end)))
+        start = end
+    sink.beat(cohort.id, -1)
+
+
+def pick_device(wanted: str, gpu: float) -> str:
+    """``cuda`` where there is a GPU that this task may use, else ``cpu``. Ray hides no GPU from a task
+    without one.
+    """
+    import torch
+
+    return "cuda" if wanted != "cpu" and gpu > 0 and torch.cuda.is_available() else "cpu"
+
+
+def _device_name(device: str) -> str:
+    import torch
+
+    return torch.cuda.get_device_name() if device == "cuda" else "cpu"
+
+
+def _milliseconds() -> int:
+    return int(time.time() * 1000)
+
+
+def _throttled(beat: Callable[[int], None]) -> Callable[[int], None]:
+    last = time.monotonic()
+
+    def maybe(epoch: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= BEAT_SECONDS:
+            last = time.monotonic()
+            beat(epoch)
+
+    return maybe

@@ -1,0 +1,166 @@
+"""Which trials the tracking store already knows. Read once, before anything starts.
+
+A SQLite file is read with plain SQL: importing MLflow takes longer than that, and a dry run must not migrate
+a store.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from memory_study.record import SCHEMA, Tag
+
+RANK = {"FINISHED": 2, "FAILED": 1}
+"""Of several runs of one trial the best counts; anything else is a run that was interrupted."""
+
+_RUNS = """
+select tags.value, runs.status, runs.run_uuid
+from runs join tags on tags.run_uuid = runs.run_uuid and tags.key = ?
+where runs.experiment_id = ? and runs.lifecycle_stage = 'active'
+"""
+
+
+class LedgerError(Exception):
+    """The store cannot be read as one of ours; one line with the next step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the store holds of a trial. ``stale`` are runs that do not count: failed, interrupted, or second
+    ones.
+    """
+
+    status: str
+    run_id: str
+    stale: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Entries by trial id. ``schema`` is the experiment's tag, "" where it has none; ``exists`` if there is
+    one.
+    """
+
+    entries: Mapping[str, Entry]
+    exists: bool = False
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """The file of a SQLite URI (``sqlite:///relative`` or ``sqlite:////absolute``), or None for another
+    store.
+    """
+    prefix = "sqlite:///"
+    return Path(uri[len(prefix) :].partition("?")[0]) if uri.startswith(prefix) else None
+
+
+def merge(rows: Iterable[tuple[str, str, str]]) -> dict[str, Entry]:
+    """Entries from rows of trial id, status and run id."""
+    found: dict[str, Entry] = {}
+    for trial, status, run_id in rows:
+        entry = Entry(status, run_id)
+        if (known := found.get(trial)) is not None:
+            best, other = (
+                (entry, known) if RANK.get(status, 0) > RANK.get(known.status, 0) else (known, entry)
+            )
+            entry = Entry(best.status, best.run_id, (*known.stale, other.run_id))
+        found[trial] = entry
+    return found
+
+
+def check_schema(experiment: str, tag: str | None, has_runs: bool) -> None:
+    """Raise :class:`LedgerError` if the experiment holds records of another schema, or none of ours."""
+    if tag == str(SCHEMA) or (tag is None and not has_runs):
+        return
+    found = f"records of schema {tag}" if tag is not None else "runs that this project did not write"
+    raise LedgerError(
+        f"experiment {experiment!r} holds {found}, and this version reads and writes schema {SCHEMA}; "
+        "choose another name with --experiment"
+    )
+
+
+def read_ledger(uri: str, experiment: str) -> Ledger:
+    """All trials of an experiment, whoever ran them; empty where there is no store or experiment yet.
+
+    Raises :class:`LedgerError` for a store or experiment that is not ours to write.
+    """
+    file = sqlite_path(uri)
+    if file is None:
+        return _read_with_client(uri, experiment)
+    return _read_file(file, experiment) if file.exists() and file.stat().st_size else Ledger({})
+
+
+def _read_file(file: Path, experiment: str) -> Ledger:
+    try:
+        connection = sqlite3.connect(f"file:{file.resolve()}?mode=ro", uri=True, timeout=20)
+    except sqlite3.Error as error:
+        raise LedgerError(
+            f"tracking store {file} cannot be opened ({error}); check the path and its permissions"
+        ) from None
+    try:
+        found = connection.execute(
+            "select experiment_id, lifecycle_stage from experiments where name = ?", (experiment,)
+        ).fetchone()
+        if found is None:
+            return Ledger({})
+        check_active(experiment, found[1])
+        schema = "select value from experiment_tags where key = ? and experiment_id = ?"
+        tag = connection.execute(schema, (Tag.SCHEMA, found[0])).fetchone()
+        runs = connection.execute(
+            "select count(*) from runs where experiment_id = ? and lifecycle_stage = 'active'", (found[0],)
+        )
+        check_schema(experiment, tag and tag[0], bool(runs.fetchone()[0]))
+        return Ledger(merge(connection.execute(_RUNS, (Tag.TRIAL, found[0]))), exists=True)
+    except sqlite3.Error as error:
+        raise LedgerError(
+            f"{file} is not an MLflow store that can be read ({error}); give --tracking-uri another file, "
+            "or bring an older store up to date with: mlflow db upgrade"
+        ) from None
+    finally:
+        connection.close()
+
+
+def check_active(experiment: str, stage: str) -> None:
+    """Raise :class:`LedgerError` if the experiment is in MLflow's trash."""
+    if stage != "active":
+        raise LedgerError(
+            f"experiment {experiment!r} was deleted; restore it with `mlflow experiments restore`, "
+            "or choose another name with --experiment"
+        )
+
+
+def _read_with_client(uri: str, experiment: str) -> Ledger:
+    from mlflow import MlflowClient  # slow to import, and not needed for a file
+    from mlflow.exceptions import MlflowException
+
+    client = MlflowClient(uri)
+    try:
+        found = client.get_experiment_by_name(experiment)
+        if found is None:
+            return Ledger({})
+        check_active(experiment, found.lifecycle_stage)
+        rows, token, has_runs = [], None, False
+        while True:
+            page = client.search_runs([found.experiment_id], max_results=1000, page_token=token)
+            has_runs = has_runs or bool(page)
+            rows += [
+                (run.data.tags[Tag.TRIAL], run.info.status, run.info.run_id)
+                for run in page
+                if Tag.TRIAL in run.data.tags
+            ]
+            token = page.token
+            if not token:
+                break
+    except MlflowException as error:
+        raise LedgerError(
+            f"tracking store {uri} cannot be read ({first_line(error)}); check it, then run again"
+        ) from None
+    check_schema(experiment, found.tags.get(Tag.SCHEMA), has_runs)
+    return Ledger(merge(rows), exists=True)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or its kind."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

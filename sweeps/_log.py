@@ -1,0 +1,46 @@
+"""Keep the terminal for people: what libraries print goes to a log file, at the level of file descriptors."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+
+def log_file(folder: Path, sweep: str) -> Path:
+    """A new log file's path: its name says which sweep started when, and in which process."""
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    return folder / f"{sweep}-{stamp}-{os.getpid()}.log"
+
+
+@contextlib.contextmanager
+def quiet(path: Path) -> Iterator[TextIO]:
+    """Send all that this process and its children print to ``path``; gives a stream to the real standard
+    output.
+
+    Ray's and MLflow's processes inherit the descriptors, so replacing ``sys.stdout`` alone would not silence
+    them. Raises OSError where the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", buffering=1) as log:
+        log.write(f"{' '.join(sys.argv)}\n")
+        log.flush()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        kept = os.dup(1), os.dup(2)
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        try:
+            with os.fdopen(os.dup(kept[0]), "w", buffering=1) as screen:
+                yield screen
+        finally:
+            with contextlib.suppress(OSError, ValueError):  # the log's disk may be full
+                sys.stdout.flush()
+                sys.stderr.flush()
+            for number, descriptor in enumerate(kept, start=1):
+                os.dup2(descriptor, number)
+                os.close(descriptor)

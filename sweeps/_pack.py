@@ -1,0 +1,159 @@
+"""Which trials train together, and with which share of a device. A pure function of the plan and the machine.
+
+Trials stack when they share every cohort field. Neighbours in the order (adversarial or not, kinds, seed)
+also share work: random numbers are drawn once per seed of a cohort, and a search for adversarial inputs is
+paid by all or none.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from memory_study.cohort import Cohort
+from memory_study.config import TrialConfig
+from memory_study.cost import ImageShape
+from sweeps._cost import (
+    GIB,
+    GPU_CONTEXT_BYTES,
+    Device,
+    adversarial,
+    cohort_seconds,
+    fixed_bytes,
+    replica_bytes,
+    trial_flops,
+)
+
+FRACTIONS = (1 / 8, 1 / 4, 1 / 2, 1.0)
+"""Shares of a GPU that a task may ask for. Few, because a Ray worker is only reused for equal requests."""
+
+CACHE_BYTES = 8 * 2**20
+"""Working set up to which a CPU stack gains. Measured: widths 64 to 256 are as fast in stacks of 8 as of 32,
+and at width 1024, where one replica alone exceeds this, stacking gains nothing."""
+
+MOST_ON_CPU, MOST_ON_GPU = 32, 256
+LEAST_ON_CPU, LEAST_ON_GPU = 8, 32
+"""Stacks smaller than this waste the gain, so work is not cut finer for the sake of balance."""
+
+COHORTS_PER_SLOT = 4
+"""Enough that the last cohort to end does not keep the others waiting for long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What packing must know of the data: shape of an image, classes, validation and test examples."""
+
+    image: ImageShape
+    classes: int
+    validation: int
+    test: int
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where tasks run: ``slots`` CPU cores, or GPUs with ``cpus_per_gpu``, of one ``device``."""
+
+    device: Device
+    slots: int
+    cpus_per_gpu: float = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One cohort and what it asks of Ray. ``gpu`` is 0 on a CPU, else one of :data:`FRACTIONS`."""
+
+    cohort: Cohort
+    cpu: float
+    gpu: float
+    memory_bytes: int
+    seconds: float
+
+
+def pack(
+    trials: Sequence[TrialConfig],
+    machine: Machine,
+    facts: Callable[[TrialConfig], Facts],
+    most: int | None = None,
+) -> tuple[Task, ...]:
+    """Every trial in exactly one task, the longest tasks first. ``most`` bounds the trials of a cohort.
+
+    Raises ValueError, one line, for a trial that does not fit the device alone.
+    """
+    groups = _groups(trials)
+    works = [sum(_work(config, facts(config)) for config in group) for group in groups]
+    share = sum(works) / (machine.slots * COHORTS_PER_SLOT) or 1.0
+    pieces: list[tuple[TrialConfig, ...]] = []
+    for group, work in zip(groups, works, strict=True):
+        largest = min(_largest(group, machine, facts(group[0])), most or len(group))
+        least = min(LEAST_ON_GPU if machine.device.is_gpu else LEAST_ON_CPU, largest)
+        wanted = max(1, min(math.ceil(work / share), len(group) // least))
+        pieces += _split(group, max(wanted, math.ceil(len(group) / largest)))
+    pieces = _fill(pieces, min(machine.slots, len(trials)))
+    tasks = [_task(Cohort(piece), machine, facts(piece[0])) for piece in pieces]
+    return tuple(sorted(tasks, key=lambda task: -task.seconds))
+
+
+def bytes_of(configs: Sequence[TrialConfig], facts: Facts) -> int:
+    """Memory that a cohort needs on its device, besides what any process takes there."""
+    replicas = len(configs) * replica_bytes(configs[0], facts.image, facts.classes)
+    return replicas + fixed_bytes(configs, facts.image, facts.validation + facts.test)
+
+
+def _groups(trials: Iterable[TrialConfig]) -> list[list[TrialConfig]]:
+    """Trials that may stack, in plan order, neighbours alike."""
+    groups: dict[object, list[TrialConfig]] = {}
+    for trial in trials:
+        groups.setdefault((trial.shared, adversarial(trial)), []).append(trial)
+    for group in groups.values():
+        group.sort(key=lambda c: ([kind for kind, _ in c.regularizers], c.seed))
+    return list(groups.values())
+
+
+def _work(config: TrialConfig, facts: Facts) -> float:
+    return trial_flops(config, facts.image, facts.classes, facts.validation)
+
+
+def _largest(group: Sequence[TrialConfig], machine: Machine, facts: Facts) -> int:
+    """How many replicas of a group make a cohort at most. Raises ValueError where not even one fits."""
+    config = group[0]
+    replica = replica_bytes(config, facts.image, facts.classes)
+    if not machine.device.is_gpu:
+        # One replica at a time in channels_last is the fastest way through convolutions on a CPU (measured).
+        return 1 if config.model != "mlp" else max(1, min(MOST_ON_CPU, CACHE_BYTES // replica))
+    room = machine.device.memory_bytes - GPU_CONTEXT_BYTES - bytes_of(group, facts) + len(group) * replica
+    if room < replica:
+        need = (machine.device.memory_bytes - room + replica) / GIB
+        raise ValueError(
+            f"one trial of {config.model} at width {config.width} needs about {need:.1f} GiB, and a "
+            f"{machine.device.name} has {machine.device.memory_bytes / GIB:.0f}; use a smaller --width or "
+            "--batch-size, or a larger --gpu"
+        )
+    return int(min(MOST_ON_GPU, room // replica))
+
+
+def _split(group: Sequence[TrialConfig], parts: int) -> list[tuple[TrialConfig, ...]]:
+    """``parts`` runs of neighbours whose sizes differ by at most one."""
+    bounds = [len(group) * part // parts for part in range(parts + 1)]
+    return [tuple(group[a:b]) for a, b in itertools.pairwise(bounds)]
+
+
+def _fill(pieces: list[tuple[TrialConfig, ...]], slots: int) -> list[tuple[TrialConfig, ...]]:
+    """Halve the largest pieces until no slot stays idle."""
+    while len(pieces) < slots:
+        largest = max(range(len(pieces)), key=lambda index: len(pieces[index]))
+        pieces[largest : largest + 1] = _split(pieces[largest], 2)
+    return pieces
+
+
+def _task(cohort: Cohort, machine: Machine, facts: Facts) -> Task:
+    memory = bytes_of(cohort.configs, facts)
+    seconds = cohort_seconds(cohort.configs, facts.image, facts.classes, facts.validation, machine.device)
+    if not machine.device.is_gpu:
+        return Task(cohort, 1.0, 0.0, memory, seconds)
+    fits = (f for f in FRACTIONS if memory + GPU_CONTEXT_BYTES <= f * machine.device.memory_bytes)
+    fraction = next(fits)
+    # Rounded down, so that 1 / fraction tasks fit beside each other where CPUs are few.
+    cpu = max(0.01, math.floor(100 * min(1.0, fraction * machine.cpus_per_gpu)) / 100)
+    return Task(cohort, cpu, fraction, memory, seconds)

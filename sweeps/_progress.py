@@ -1,0 +1,106 @@
+"""How far a sweep is: a live display on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TextIO
+
+from sweeps._pack import Task
+from sweeps._tracking import Tally
+
+SECONDS_ON_TERMINAL, SECONDS_IN_LOG = 0.5, 15.0
+
+
+@contextlib.contextmanager
+def shown(tasks: Sequence[Task], tally: Callable[[], Tally], screen: TextIO) -> Iterator[None]:
+    """Show progress on ``screen`` while the context lasts. ``tally`` is asked from another thread."""
+    meter = Meter(tasks)
+    stop = threading.Event()
+    loop = _live if screen.isatty() else _lines
+    thread = threading.Thread(target=loop, args=(meter, tally, screen, stop), name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=5)
+
+
+class Meter:
+    """Turns tallies into a share of the work done, a speed and the time left."""
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self._tasks = tasks
+        self._started = time.monotonic()
+        self.trials = sum(len(task.cohort.configs) for task in tasks)
+
+    def share(self, tally: Tally) -> float:
+        """Of the estimated work: what is written, and the epochs of running cohorts."""
+        done = 0.0
+        for task in self._tasks:
+            configs = task.cohort.configs
+            written = sum(config.id in tally.ids for config in configs) / len(configs)
+            epoch = tally.running.get(task.cohort.id, 0) / configs[0].epochs
+            done += task.seconds * max(written, min(epoch, 1.0))
+        return done / (sum(task.seconds for task in self._tasks) or 1.0)
+
+    def line(self, tally: Tally) -> str:
+        """All of it in one line."""
+        seconds = time.monotonic() - self._started
+        ended = tally.finished + len(tally.failed)
+        parts = [f"{ended} of {self.trials} trials"]
+        if tally.running:
+            parts.append(f"{len(tally.running)} cohorts running")
+        if tally.failed:
+            parts.append(f"{len(tally.failed)} failed")
+        if ended:
+            parts.append(speed(ended, seconds))
+        share = self.share(tally)
+        if 0 < share < 1 and seconds > 2:
+            parts.append(f"about {duration(seconds * (1 - share) / share)} left")
+        if tally.best is not None:
+            parts.append(f"best validation accuracy {tally.best[0]:.3f} ({tally.best[1]})")
+        if tally.trouble:
+            parts.append(f"{tally.waiting} trials wait for the tracking store ({tally.trouble[:120]})")
+        return " · ".join(parts)
+
+
+def speed(trials: int, seconds: float) -> str:
+    """Trials a second, or a minute or an hour where that is a handier number."""
+    for unit, length in (("s", 1), ("min", 60), ("h", 3600)):
+        if trials * length / seconds >= 2 or unit == "h":
+            return f"{trials * length / seconds:.1f} trials/{unit}"
+    raise AssertionError
+
+
+def duration(seconds: float) -> str:
+    """About two significant figures of a time: ``42 s``, ``3 min``, ``1.5 h``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _lines(meter: Meter, tally: Callable[[], Tally], screen: TextIO, stop: threading.Event) -> None:
+    while not stop.wait(SECONDS_IN_LOG):
+        print(meter.line(tally()), file=screen, flush=True)
+
+
+def _live(meter: Meter, tally: Callable[[], Tally], screen: TextIO, stop: threading.Event) -> None:
+    from rich.console import Console
+    from rich.live import Live
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
+    with Live(console=Console(file=screen), auto_refresh=False, transient=True) as live:
+        while not stop.wait(SECONDS_ON_TERMINAL):
+            now = tally()
+            table = Table.grid()
+            table.add_row(ProgressBar(total=1.0, completed=meter.share(now), width=60))
+            for part in meter.line(now).split(" · ", 4):
+                table.add_row(part)
+            live.update(table, refresh=True)

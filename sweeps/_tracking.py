@@ -1,0 +1,197 @@
+"""The one writer of a sweep's results: a queue and a thread, so that neither training nor Ray waits for the
+store.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from sweeps._batch import Outcome
+from sweeps._ledger import LedgerError, first_line
+from sweeps._writers import Writer
+
+FIRST_WAIT, LONGEST_WAIT = 0.5, 15.0
+"""Seconds between attempts to reach a store that is away."""
+
+HOPELESS = frozenset(
+    {
+        "INVALID_PARAMETER_VALUE",
+        "BAD_REQUEST",
+        "INVALID_STATE",
+        "RESOURCE_DOES_NOT_EXIST",
+        "PERMISSION_DENIED",
+    }
+)
+"""MLflow's error codes that trying again does not mend. Everything else (a server away, a full disk) may
+pass.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Where the writing stands. Counts are trials.
+
+    ``failed`` and ``lost`` pair a trial's name with a reason; ``lost`` could not be written. ``running`` maps
+    the cohorts in training to their epochs. ``trouble`` says why the store cannot be reached, while it
+    cannot.
+    """
+
+    finished: int = 0
+    diverged: int = 0
+    failed: tuple[tuple[str, str], ...] = ()
+    lost: tuple[tuple[str, str], ...] = ()
+    ids: frozenset[str] = frozenset()
+    running: Mapping[str, int] = field(default_factory=dict)
+    waiting: int = 0
+    trouble: str = ""
+    best: tuple[float, str] | None = None
+    """Highest validation accuracy on real data, and the trial's name."""
+
+
+class Tracker:
+    """Writes what is submitted, in batches, in the background, for as long as it takes."""
+
+    def __init__(self, open_store: Callable[[], Writer]) -> None:
+        self._open_store = open_store
+        self._queue: queue.Queue[list[Outcome]] = queue.Queue()
+        self._tally = Tally()
+        self._seen: set[str] = set()
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._opened = threading.Event()
+        self._refusal: LedgerError | None = None
+        self._thread = threading.Thread(target=self._work, name="tracker", daemon=True)
+
+    def start(self) -> None:
+        """Begin to open the store and to write; returns at once."""
+        self._thread.start()
+
+    def open(self) -> None:
+        """Begin, and wait until the store is open. Raises :class:`sweeps._ledger.LedgerError` where it cannot
+        be.
+        """
+        self.start()
+        self._opened.wait()
+        if self._refusal is not None:
+            raise self._refusal
+
+    def beat(self, cohort: str, epoch: int) -> None:
+        """Note that a cohort in training has reached ``epoch``; -1 when it ends."""
+        with self._lock:
+            running = {**self._tally.running, cohort: epoch}
+            if epoch < 0:
+                del running[cohort]
+            self._tally = replace(self._tally, running=running)
+
+    def submit(self, outcomes: Sequence[Outcome]) -> None:
+        """Take over these outcomes; returns at once. A trial that was submitted before is dropped.
+
+        So a task that Ray ran twice, or a worker that came back from the dead, writes nothing twice.
+        """
+        with self._lock:
+            fresh = [outcome for outcome in outcomes if outcome.config.id not in self._seen]
+            self._seen |= {outcome.config.id for outcome in fresh}
+            self._tally = replace(self._tally, waiting=self._tally.waiting + len(fresh))
+        if fresh:
+            self._queue.put(fresh)
+
+    def tally(self) -> Tally:
+        """Where the writing stands now."""
+        with self._lock:
+            return self._tally
+
+    def close(self, patience_seconds: float) -> Tally:
+        """Wait until everything is written, or until nothing was for ``patience_seconds``; then stop."""
+        since, last = time.monotonic(), self.tally().waiting
+        while (waiting := self.tally().waiting) and time.monotonic() - since < patience_seconds:
+            if waiting != last:
+                since, last = time.monotonic(), waiting
+            time.sleep(0.02)
+        self._closing.set()
+        if not waiting and self._thread.is_alive():
+            self._thread.join(timeout=5)
+        return self.tally()
+
+    def _work(self) -> None:
+        try:
+            writer = self._open_store()
+        except LedgerError as refusal:
+            self._refusal = refusal
+            return self._note(trouble=str(refusal))
+        finally:
+            self._opened.set()
+        while not self._closing.is_set():
+            try:
+                batch = self._queue.get(timeout=0.05)
+            except queue.Empty:
+                continue
+            self._write(writer, batch)
+        return None
+
+    def _write(self, writer: Writer, batch: list[Outcome]) -> None:
+        """Write a batch; where one of its trials cannot be written at all, the others are, one by one."""
+        wait = FIRST_WAIT
+        while not self._closing.is_set():
+            try:
+                writer.write(batch)
+            except Exception as error:  # noqa: BLE001 - the thread must outlive any error of any store
+                if getattr(error, "error_code", "") in HOPELESS or not _is_from_store(error):
+                    return self._give_up(writer, batch, error)
+                self._note(trouble=first_line(error))
+                self._closing.wait(wait)
+                wait = min(2 * wait, LONGEST_WAIT)
+            else:
+                return self._count(batch)
+        return None
+
+    def _give_up(self, writer: Writer, batch: list[Outcome], error: Exception) -> None:
+        if len(batch) > 1:
+            for outcome in batch:
+                self._write(writer, [outcome])
+            return
+        traceback.print_exception(error)
+        reason = (batch[0].config.name, f"could not be written: {first_line(error)}")
+        with self._lock:
+            self._tally = replace(
+                self._tally, lost=(*self._tally.lost, reason), waiting=self._tally.waiting - 1
+            )
+
+    def _note(self, trouble: str) -> None:
+        with self._lock:
+            self._tally = replace(self._tally, trouble=trouble)
+
+    def _count(self, batch: Sequence[Outcome]) -> None:
+        with self._lock:
+            self._tally = _counted(self._tally, batch)
+
+
+def _is_from_store(error: Exception) -> bool:
+    """Whether MLflow or the operating system raised it: those pass. Anything else is a mistake of this
+    program.
+    """
+    return isinstance(error, OSError) or hasattr(error, "error_code")
+
+
+def _counted(tally: Tally, batch: Sequence[Outcome]) -> Tally:
+    records = [(outcome.config, outcome.record) for outcome in batch if outcome.record is not None]
+    real = [
+        (record.scalars["best_validation_accuracy"], config.name)
+        for config, record in records
+        if config.corruption == "none" and "best_validation_accuracy" in record.scalars
+    ]
+    best = max([*real, *([tally.best] if tally.best else [])], default=None)
+    return replace(
+        tally,
+        finished=tally.finished + len(records),
+        diverged=tally.diverged + sum(record.scalars.get("diverged") == 1 for _, record in records),
+        failed=(*tally.failed, *((o.config.name, o.error) for o in batch if o.record is None)),
+        ids=tally.ids | {outcome.config.id for outcome in batch},
+        waiting=tally.waiting - len(batch),
+        trouble="",
+        best=best,
+    )

@@ -1,0 +1,153 @@
+"""Writing outcomes to an MLflow store, each trial as one run, however often it is tried.
+
+Two ways behind one interface. Through a server every run takes the public client's calls. A database that
+this process reaches itself gets the rows of a whole batch in one transaction, through the tables that MLflow
+declares.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from memory_study.record import SCHEMA, Record, Tag
+from sweeps._batch import Outcome
+from sweeps._ledger import LedgerError, check_active, check_schema, first_line, sqlite_path
+
+MOST_PER_CALL = 900
+"""Metrics in one call to a server: MLflow takes 1000 entities, params included."""
+
+# A call to a server that is away must come back soon: the tracker waits and tries again by itself.
+HTTP_SETTINGS = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+}
+
+
+class Writer(Protocol):
+    """A store open for writing."""
+
+    def write(self, outcomes: Sequence[Outcome]) -> None:
+        """Write each outcome as one ended run, unless its trial is finished already. Trying again doubles
+        nothing.
+        """
+
+
+def open_writer(uri: str, experiment: str) -> Writer:
+    """Create the store and the experiment where they are missing, and open them.
+
+    Raises :class:`LedgerError`, one line, for a store or experiment that cannot be used.
+    """
+    for name, value in HTTP_SETTINGS.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient  # slow to import
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client = MlflowClient(uri)
+        experiment_id = _open_experiment(client, uri, experiment)
+    except MlflowException as error:
+        raise LedgerError(
+            f"tracking store {uri} cannot be used ({first_line(error)}); mend it, or name another"
+        ) from None
+    if uri.startswith(("http://", "https://", "databricks")):
+        return ClientWriter(client, experiment_id)
+    from sweeps._tables import TableWriter, tables_are_known
+
+    return (
+        TableWriter(client, uri, experiment_id) if tables_are_known() else ClientWriter(client, experiment_id)
+    )
+
+
+def metrics_of(record: Record) -> Iterator[tuple[str, float, int]]:
+    """Name, value and step of every number in a record: curves at their epochs, scalars at step 0."""
+    for name, curve in record.curves.items():
+        yield from ((name, value, epoch) for epoch, value in curve)
+    yield from ((name, value, 0) for name, value in record.scalars.items())
+
+
+class ClientWriter:
+    """Through MLflow's public client: about 30 ms a trial, to a server or a database."""
+
+    def __init__(self, client: Any, experiment_id: str) -> None:
+        self._client = client
+        self._experiment_id = experiment_id
+
+    def write(self, outcomes: Sequence[Outcome]) -> None:
+        """See :class:`Writer`."""
+        for outcome in outcomes:
+            if not self._is_finished(outcome.config.id):
+                self._write(outcome)
+
+    def _is_finished(self, trial: str) -> bool:
+        """Whether the trial has a finished run. Runs that failed or were interrupted go to MLflow's trash.
+
+        They may hold some points of an earlier attempt, so they are not completed but replaced.
+        """
+        runs = self._client.search_runs([self._experiment_id], f"tags.{Tag.TRIAL} = '{trial}'")
+        if any(run.info.status == "FINISHED" for run in runs):
+            return True
+        for run in runs:
+            self._client.delete_run(run.info.run_id)
+        return False
+
+    def _write(self, outcome: Outcome) -> None:
+        from mlflow.entities import Metric, Param
+
+        run = self._client.create_run(
+            self._experiment_id, outcome.start, dict(outcome.tags), run_name=outcome.config.name
+        )
+        run_id = run.info.run_id
+        points = [] if outcome.record is None else list(metrics_of(outcome.record))
+        # Timestamps come from the outcome: the same point sent twice is then one point.
+        metrics = [Metric(name, value, outcome.end, step) for name, value, step in points]
+        params = [Param(name, value) for name, value in outcome.config.params().items()]
+        self._client.log_batch(run_id, metrics[:MOST_PER_CALL], params)
+        for first in range(MOST_PER_CALL, len(metrics), MOST_PER_CALL):
+            self._client.log_batch(run_id, metrics[first : first + MOST_PER_CALL])
+        if outcome.record is not None and outcome.record.model is not None:
+            with model_file(outcome.record.model) as path:
+                self._client.log_artifact(run_id, path, "model")
+        self._client.set_terminated(run_id, outcome.status, outcome.end)
+
+
+@contextlib.contextmanager
+def model_file(model: bytes) -> Iterator[str]:
+    """Path of a file ``model.pt`` that holds ``model``, for as long as the context lasts."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.pt"
+        path.write_bytes(model)
+        yield str(path)
+
+
+def _open_experiment(client: Any, uri: str, name: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(
+                client.create_experiment(name, _artifact_location(uri, name), {Tag.SCHEMA: str(SCHEMA)})
+            )
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            found = client.get_experiment_by_name(name)  # another driver was faster
+    check_active(name, found.lifecycle_stage)
+    tag = found.tags.get(Tag.SCHEMA)
+    has_runs = tag is None and bool(client.search_runs([found.experiment_id], max_results=1))
+    check_schema(name, tag, has_runs)
+    if tag is None:
+        client.set_experiment_tag(found.experiment_id, Tag.SCHEMA, str(SCHEMA))
+    return str(found.experiment_id)
+
+
+def _artifact_location(uri: str, experiment: str) -> str | None:
+    """Beside a database file, so that it does not depend on the folder that a command happens to run in."""
+    file = sqlite_path(uri)
+    return None if file is None else (file.resolve().parent / "mlartifacts" / experiment).as_uri()
