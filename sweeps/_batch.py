@@ -38,7 +38,8 @@ def outcomes(
     milliseconds: tuple[int, int],
 ) -> list[Outcome]:
     """The results of a cohort that ran from ``milliseconds[0]`` to ``milliseconds[1]``, in its order."""
-    by_id: dict[str, Record | Failure] = {item.trial_id: item for item in (*records, *failures)}
+    by_id: dict[str, Record | Failure] = {record.trial_id: record for record in records}
+    by_id.update((failure.trial_id, failure) for failure in failures)
     together = {Tag.KIND: "trial", Tag.COHORT: cohort.id, Tag.COHORT_SIZE: str(len(cohort.configs)), **tags}
     found = []
     for config in cohort.configs:

@@ -20,7 +20,7 @@ from sweeps._checks import plan_problems, room_problems, settings_problems
 from sweeps._flags import InputError, parse_arguments
 from sweeps._job import Job
 from sweeps._ledger import LedgerError, read_ledger, sqlite_path
-from sweeps._log import log_file, quiet
+from sweeps._log import log_file, quiet, silence_ray
 from sweeps._machine import cluster, this_machine
 from sweeps._options import Options, Settings, Sweep, resolve, settings_of
 from sweeps._pack import Facts, Machine, Task, pack
@@ -189,6 +189,7 @@ def _run(
 
                 _inline.run(_pack(question, todo, settings, this_machine(settings)), job, screen, ended)
             else:
+                silence_ray()
                 from sweeps import _launch
 
                 _launch.run(

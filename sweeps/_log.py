@@ -44,3 +44,16 @@ def quiet(path: Path) -> Iterator[TextIO]:
             for number, descriptor in enumerate(kept, start=1):
                 os.dup2(descriptor, number)
                 os.close(descriptor)
+
+
+def silence_ray() -> None:
+    """Set Ray's and Tune's switches, before they are imported: no reports home, no files or log lines per
+    task.
+    """
+    os.environ.update(
+        RAY_USAGE_STATS_ENABLED="0",
+        RAY_AIR_NEW_OUTPUT="0",
+        TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
+        TUNE_DISABLE_SIGINT_HANDLER="1",  # the command line stops a sweep itself, without Tune's grace period
+        TUNE_GLOBAL_CHECKPOINT_S="1000000",  # the tracking store is the only record of what is done
+    )

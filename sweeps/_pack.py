@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from memory_study.cohort import Cohort
 from memory_study.config import TrialConfig
@@ -69,6 +69,11 @@ class Task:
     gpu: float
     memory_bytes: int
     seconds: float
+
+    def halves(self, trials: Sequence[TrialConfig]) -> list[Task]:
+        """Tasks like this one for some of its trials, in two cohorts; one where there is one trial."""
+        parts = Cohort(tuple(trials)).halves() if len(trials) > 1 else (Cohort(tuple(trials)),)
+        return [replace(self, cohort=part, seconds=self.seconds / 2) for part in parts]
 
 
 def pack(

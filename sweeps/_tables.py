@@ -34,7 +34,7 @@ from sweeps._writers import metrics_of, model_file
 Rows = dict[Any, list[dict[str, Any]]]
 """Rows to insert, by model, in an order that satisfies foreign keys."""
 
-_MODELS = (SqlRun, SqlTag, SqlParam, SqlMetric, SqlLatestMetric)
+_MODELS: tuple[Any, ...] = (SqlRun, SqlTag, SqlParam, SqlMetric, SqlLatestMetric)
 
 
 def tables_are_known() -> bool:
@@ -59,7 +59,8 @@ class TableWriter:
     def __init__(self, client: Any, uri: str, experiment_id: str) -> None:
         self._artifacts = client.get_experiment(experiment_id).artifact_location
         self._experiment_id = int(experiment_id)
-        self._store = SqlAlchemyStore(uri, self._artifacts)
+        store: Any = SqlAlchemyStore
+        self._store = store(uri, self._artifacts)
 
     def write(self, outcomes: Sequence[Outcome]) -> None:
         """See :class:`sweeps._writers.Writer`."""

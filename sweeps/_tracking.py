@@ -100,6 +100,11 @@ class Tracker:
         if fresh:
             self._queue.put(fresh)
 
+    def seen(self) -> frozenset[str]:
+        """The trials that were submitted, written or not."""
+        with self._lock:
+            return frozenset(self._seen)
+
     def tally(self) -> Tally:
         """Where the writing stands now."""
         with self._lock:

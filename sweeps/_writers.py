@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,6 +21,9 @@ from sweeps._ledger import LedgerError, check_active, check_schema, first_line, 
 
 MOST_PER_CALL = 900
 """Metrics in one call to a server: MLflow takes 1000 entities, params included."""
+
+REFUSED = 3
+"""Exit code of ``python -m sweeps._writers`` for a store that cannot be used; its last line says why."""
 
 # A call to a server that is away must come back soon: the tracker waits and tries again by itself.
 HTTP_SETTINGS = {
@@ -151,3 +155,12 @@ def _artifact_location(uri: str, experiment: str) -> str | None:
     """Beside a database file, so that it does not depend on the folder that a command happens to run in."""
     file = sqlite_path(uri)
     return None if file is None else (file.resolve().parent / "mlartifacts" / experiment).as_uri()
+
+
+if __name__ == "__main__":
+    # A process of its own creates a store while Ray starts: both take seconds.
+    try:
+        open_writer(*sys.argv[1:3])
+    except LedgerError as refusal:
+        print(refusal, flush=True)  # noqa: T201
+        sys.exit(REFUSED)

@@ -1,0 +1,198 @@
+"""Run a sweep on Ray Tune: a task per cohort, results through one actor, a second round for what was lost."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TextIO
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from memory_study.record import Tag
+from sweeps._batch import outcomes
+from sweeps._flags import InputError
+from sweeps._inline import IMPATIENCE_SECONDS, PATIENCE_SECONDS
+from sweeps._isolate import Failure
+from sweeps._job import Job
+from sweeps._ledger import LedgerError
+from sweeps._machine import cluster, this_machine
+from sweeps._options import Settings
+from sweeps._pack import Machine, Task
+from sweeps._progress import shown
+from sweeps._tracking import Tally
+from sweeps._worker import TrackerActor, run_task
+from sweeps._writers import REFUSED
+
+RETRIES = 2
+"""Of a task whose worker died; it trains only what has not arrived yet."""
+
+OBJECT_STORE_BYTES = 200 * 2**20
+"""Of a local Ray: cohorts and records are small."""
+
+
+def run(
+    make_tasks: Callable[[Machine], Sequence[Task]],
+    job: Job,
+    settings: Settings,
+    screen: TextIO,
+    ended: list[Tally],
+) -> None:
+    """Train all tasks of ``make_tasks`` on Ray; ``ended`` gets the last tally, after Ctrl-C too.
+
+    Raises :class:`LedgerError` where the store refuses, :class:`InputError` where there is no such cluster.
+    """
+    store = _create_store(job)
+    try:
+        machine = _start_ray(settings)
+        tasks = make_tasks(machine)
+        _wait_for_store(store)
+        tracker = _start_tracker(job)
+        patience = IMPATIENCE_SECONDS
+        try:
+            with shown(tasks, _last_known(tracker), screen):
+                _train(tasks, job, tracker)
+                patience = PATIENCE_SECONDS
+                ray.get(tracker.close.remote(patience))
+        finally:
+            ended.append(ray.get(tracker.close.remote(patience)))
+    finally:
+        store.kill()
+        ray.shutdown()
+
+
+def _create_store(job: Job) -> subprocess.Popen[str]:
+    """Importing MLflow and creating its tables takes as long as starting Ray, so another process does it
+    meanwhile.
+    """
+    command = [sys.executable, "-m", "sweeps._writers", job.tracking_uri, job.experiment]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def _wait_for_store(store: subprocess.Popen[str]) -> None:
+    printed = store.communicate()[0].strip().splitlines()
+    if store.returncode == REFUSED and printed:
+        raise LedgerError(printed[-1])
+    if store.returncode:
+        raise LedgerError("the tracking store cannot be opened; the log file below says why")
+
+
+def _start_ray(settings: Settings) -> Machine:
+    """Start Ray here, or join the cluster at ``settings.address``; says what there is to train on."""
+    importing = threading.Thread(target=importlib.import_module, args=("ray.tune",))
+    importing.start()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        if settings.address:
+            ray.init(settings.address, log_to_driver=False, logging_level=logging.ERROR)
+            return _joined(settings)
+        machine = this_machine(settings)
+        ray.init(
+            num_cpus=settings.cpus,
+            num_gpus=settings.gpus if settings.device != "cpu" else 0,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            object_store_memory=OBJECT_STORE_BYTES,
+        )
+        return machine
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise InputError(
+            [
+                f"--address {settings.address or '(a local Ray)'} cannot be used ({reason}); "
+                "start a cluster with `ray start --head`, or leave --address out"
+            ]
+        ) from error
+    finally:
+        importing.join()
+        for number, handler in handlers.items():  # Ray puts its own in their place
+            signal.signal(number, handler)
+
+
+def _joined(settings: Settings) -> Machine:
+    resources: Callable[[], dict[str, float]] = ray.cluster_resources
+    there = resources()
+    accelerators = [name for name in there if name.startswith("accelerator_type:")]
+    return cluster(settings, there.get("CPU", 0), there.get("GPU", 0), accelerators)
+
+
+def _start_tracker(job: Job) -> Any:
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    actor: Any = ray.remote(TrackerActor)
+    options = actor.options(num_cpus=0, max_concurrency=16, scheduling_strategy=here)
+    return options.remote(job.tracking_uri, job.experiment)
+
+
+def _last_known(tracker: Any) -> Callable[[], Tally]:
+    """Asks the tracker where it stands; while that cannot be known, gives what was known before."""
+    last = Tally()
+
+    def tally() -> Tally:
+        nonlocal last
+        with contextlib.suppress(ray.exceptions.RayError):
+            last = ray.get(tracker.tally.remote(), timeout=10)
+        return last
+
+    return tally
+
+
+def _train(tasks: Sequence[Task], job: Job, tracker: Any) -> None:
+    """Run tasks until each trial has an outcome: a task lost in all its retries goes on in halves."""
+    while tasks:
+        lost = _fit(tasks, job, tracker)
+        seen = ray.get(tracker.seen.remote())
+        tasks = []
+        for task, reason in lost:
+            left = [trial for trial in task.cohort.configs if trial.id not in seen]
+            if len(left) > 1:
+                tasks += task.halves(left)
+            elif left:
+                _give_up(task.halves(left)[0], reason, job, tracker)
+
+
+def _fit(tasks: Sequence[Task], job: Job, tracker: Any) -> list[tuple[Task, str]]:
+    """One round of Ray Tune; the tasks that ended in an error, and what Ray says of it."""
+    from ray import tune
+
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(16, len(tasks)))  # how far an autoscaler sees
+    trainable = tune.with_resources(
+        tune.with_parameters(run_task, tasks=list(tasks), job=job, tracker=tracker),
+        lambda config: tune.PlacementGroupFactory([_resources(tasks[config["task"]])]),
+    )
+    with tempfile.TemporaryDirectory(prefix="memory-study-") as folder:
+        tuner = tune.Tuner(
+            trainable,
+            param_space={"task": tune.grid_search(list(range(len(tasks))))},
+            tune_config=tune.TuneConfig(reuse_actors=True),
+            run_config=tune.RunConfig(
+                storage_path=folder, verbose=0, failure_config=tune.FailureConfig(max_failures=RETRIES)
+            ),
+        )
+        results: Any = tuner.fit()
+    return [(tasks[r.config["task"]], _last_line(r.error)) for r in results if r.error is not None]
+
+
+def _resources(task: Task) -> dict[str, float]:
+    return {"CPU": task.cpu, "GPU": task.gpu} if task.gpu else {"CPU": task.cpu}
+
+
+def _last_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1][:300]
+
+
+def _give_up(task: Task, reason: str, job: Job, tracker: Any) -> None:
+    """Note the one trial of a task as failed, because its worker died each time."""
+    failure = Failure(task.cohort.configs[0].id, f"its worker died {RETRIES + 1} times: {reason}")
+    now = int(time.time() * 1000)
+    tags = {**job.tags, Tag.DEVICE: "unknown"}
+    ray.get(tracker.submit.remote(outcomes(task.cohort, [], [failure], tags, (now, now))))
