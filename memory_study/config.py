@@ -51,26 +51,46 @@ class TrialConfig:
     """
 
     dataset: str = _field("cohort", "digits", "data set: digits, mnist, cifar10 or folder:NAME")
-    dataset_digest: str = _field("cohort", "", "content hash of a folder data set (empty for the built-in ones)")
+    dataset_digest: str = _field(
+        "cohort", "", "content hash of a folder data set (empty for the built-in ones)"
+    )
     image_size: int = _field("cohort", 0, "resize images to this many pixels a side; 0 keeps their size")
     crop: int = _field("cohort", 0, "use the central crop of this many pixels a side; 0 uses the whole image")
     train_size: int = _field("cohort", 1000, "training examples; smaller sets are contained in larger ones")
-    validation: str = _field("cohort", "held-out", "validation set: held-out training images, or test, as in the papers")
+    validation: str = _field(
+        "cohort", "held-out", "validation set: held-out training images, or test, as in the papers"
+    )
     split_seed: int = _field("cohort", 0, "seed of the train / validation split")
     corruption: str = _field("replica", "none", "what is random: none, randX (inputs) or randY (labels)")
-    corruption_level: float = _field("replica", 0.0, "share of the training set that is corrupted, from 0 to 1")
-    model: str = _field("cohort", "mlp", "mlp, cnn-keras (valid padding, pool 3/3) or cnn-zhang (same padding, pool 3/2)")
-    width: int = _field("cohort", 128, "units of each hidden layer of an MLP; channels of each convolution of a CNN")
+    corruption_level: float = _field(
+        "replica", 0.0, "share of the training set that is corrupted, from 0 to 1"
+    )
+    model: str = _field(
+        "cohort", "mlp", "mlp, cnn-keras (valid padding, pool 3/3) or cnn-zhang (same padding, pool 3/2)"
+    )
+    width: int = _field(
+        "cohort", 128, "units of each hidden layer of an MLP; channels of each convolution of a CNN"
+    )
     depth: int = _field("cohort", 2, "hidden layers of an MLP")
-    input_scaling: str = _field("cohort", "standardized", "pixels enter the net in [0, 1] (unit) or standardized")
-    batch_norm_momentum: float = _field("cohort", 0.1, "weight of the newest batch in a CNN's running statistics")
+    input_scaling: str = _field(
+        "cohort", "standardized", "pixels enter the net in [0, 1] (unit) or standardized"
+    )
+    batch_norm_momentum: float = _field(
+        "cohort", 0.1, "weight of the newest batch in a CNN's running statistics"
+    )
     batch_norm_epsilon: float = _field("cohort", 1e-5, "added to the variance in a CNN's batch normalization")
     learning_rate: float = _field("replica", 0.01, "step size of SGD")
-    momentum: float = _field("cohort", 0.0, "classical momentum of SGD, as in Keras: v = momentum v - lr g, w = w + v")
+    momentum: float = _field(
+        "cohort", 0.0, "classical momentum of SGD, as in Keras: v = momentum v - lr g, w = w + v"
+    )
     batch_size: int = _field("cohort", 128, "examples in a step; the last batch of an epoch may be smaller")
     epochs: int = _field("cohort", 60, "epochs to train, unless the trial stops before")
-    halving_epochs: int = _field("cohort", 0, "halve the learning rate every so many epochs; 0 keeps it constant")
-    regularizers: tuple[tuple[str, float], ...] = _field("replica", (), "regularizers: dropout=0.5,adversarial=0.2")
+    halving_epochs: int = _field(
+        "cohort", 0, "halve the learning rate every so many epochs; 0 keeps it constant"
+    )
+    regularizers: tuple[tuple[str, float], ...] = _field(
+        "replica", (), "regularizers: dropout=0.5,adversarial=0.2"
+    )
     stop_at_convergence: bool = _field("cohort", False, "stop a trial after its convergence epoch")
     csr_examples: int = _field("cohort", 1000, "examples in each critical sample ratio; 0 measures none")
     csr_iterations: int = _field("cohort", 10, "Langevin iterations of each critical sample search")
@@ -83,7 +103,9 @@ class TrialConfig:
 
     def __post_init__(self) -> None:
         strengths = dict(self.regularizers)
-        pairs = tuple((kind, float(strength)) for kind, strength in sorted(strengths.items()) if strength != 0)
+        pairs = tuple(
+            (kind, float(strength)) for kind, strength in sorted(strengths.items()) if strength != 0
+        )
         object.__setattr__(self, "regularizers", pairs)
         if self.corruption_level == 0 and self.corruption in CORRUPTIONS:
             object.__setattr__(self, "corruption", "none")
@@ -142,7 +164,11 @@ def _problems(c: TrialConfig) -> Any:
         if getattr(c, name) < least:
             yield f"{flag(name)} {getattr(c, name)} is too small; use {least} or more"
     if not 0 <= c.corruption_level <= 1:
-        percent = f" ({c.corruption_level / 100:g} for {c.corruption_level:g} %)" if 1 < c.corruption_level <= 100 else ""
+        percent = (
+            f" ({c.corruption_level / 100:g} for {c.corruption_level:g} %)"
+            if 1 < c.corruption_level <= 100
+            else ""
+        )
         yield f"noise level {c.corruption_level:g} is not a fraction; use 0 <= level <= 1{percent}"
     elif c.corruption == "none" and c.corruption_level > 0:
         yield f"noise level {c.corruption_level:g} has no kind; use it with --corruption randX or randY"

@@ -6,6 +6,7 @@ Tests hold these formulas against the real models; packing and ``--dry-run`` bui
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from memory_study.config import TrialConfig
 
@@ -61,7 +62,7 @@ def replica_cost(config: TrialConfig, image: ImageShape, classes: int) -> Cost:
     inputs = image[0] * image[1] * image[2]
     if config.model == "mlp":
         units = [inputs, *[config.width] * config.depth, classes]
-        products = sum(a * b for a, b in zip(units, units[1:], strict=False))
+        products = sum(a * b for a, b in pairwise(units))
         return Cost(products + sum(units[1:]), 6.0 * products - 2.0 * units[0] * units[1], sum(units))
     parameters, products, activations, channels = 0, 0, inputs, image[0]
     for height, width, pooled_height, pooled_width in convolution_sizes(config.model, image):
@@ -76,4 +77,6 @@ def replica_cost(config: TrialConfig, image: ImageShape, classes: int) -> Cost:
         products += flat * units_out
         activations += 3 * units_out
         flat = units_out
-    return Cost(parameters + flat * classes + classes, 6.0 * (products + flat * classes) - 2.0 * first, activations)
+    return Cost(
+        parameters + flat * classes + classes, 6.0 * (products + flat * classes) - 2.0 * first, activations
+    )

@@ -37,7 +37,10 @@ def to_text(value: Value) -> str:
         case bool():
             return str(value).lower()
         case tuple():
-            return ",".join(f"{item[0]}={item[1]!r}" if isinstance(item, tuple) else str(item) for item in value) or "none"
+            return (
+                ",".join(f"{item[0]}={item[1]!r}" if isinstance(item, tuple) else str(item) for item in value)
+                or "none"
+            )
         case float():
             return repr(value)
         case _:
@@ -52,7 +55,9 @@ def parse_strengths(text: str) -> dict[str, float]:
     try:
         return {name.strip(): float(strength) for name, _, strength in pairs}
     except ValueError:
-        raise ValueError(f"{text!r} is not a list of strengths; write it as dropout=0.5,adversarial=0.2") from None
+        raise ValueError(
+            f"{text!r} is not a list of strengths; write it as dropout=0.5,adversarial=0.2"
+        ) from None
 
 
 def parse_integers(text: str) -> tuple[int, ...]:

@@ -82,9 +82,13 @@ class Record:
     def __post_init__(self) -> None:
         unknown = sorted((self.scalars.keys() - SCALARS.keys()) | (self.curves.keys() - CURVES.keys()))
         infinite = [name for name, value in self.scalars.items() if not math.isfinite(value)]
-        infinite += [name for name, curve in self.curves.items() if not all(math.isfinite(v) for _, v in curve)]
+        infinite += [
+            name for name, curve in self.curves.items() if not all(math.isfinite(v) for _, v in curve)
+        ]
         if unknown or infinite:
-            raise ValueError(f"record {self.trial_id}: unknown names {unknown}, not finite {sorted(infinite)}")
+            raise ValueError(
+                f"record {self.trial_id}: unknown names {unknown}, not finite {sorted(infinite)}"
+            )
 
 
 def epoch_grid(epochs: int, points: int = 32) -> tuple[int, ...]:
@@ -93,7 +97,9 @@ def epoch_grid(epochs: int, points: int = 32) -> tuple[int, ...]:
     Raises ValueError unless both are at least 1.
     """
     if epochs < 1 or points < 1:
-        raise ValueError(f"a grid needs at least one epoch and one point; got epochs={epochs}, points={points}")
+        raise ValueError(
+            f"a grid needs at least one epoch and one point; got epochs={epochs}, points={points}"
+        )
     if epochs <= points:
         return tuple(range(1, epochs + 1))
     # Small epochs collide after rounding; filling up from the next whole number keeps the count and the spacing.

@@ -43,10 +43,14 @@ class Regularizer:
     def input_noise(self, strengths: Tensor, shape: tuple[int, ...], draws: Draws) -> Tensor | None:
         """What is added to the scaled inputs in training, before ``input_factor``: [replica, batch, ...], or None."""
 
-    def hidden_factor(self, strengths: Tensor, shape: tuple[int, ...], draws: Draws, site: str) -> Tensor | None:
+    def hidden_factor(
+        self, strengths: Tensor, shape: tuple[int, ...], draws: Draws, site: str
+    ) -> Tensor | None:
         """What the ReLU output of dense layer ``site`` is multiplied by in training: [replica, batch, units], or None."""
 
-    def hidden_noise(self, strengths: Tensor, shape: tuple[int, ...], draws: Draws, site: str) -> Tensor | None:
+    def hidden_noise(
+        self, strengths: Tensor, shape: tuple[int, ...], draws: Draws, site: str
+    ) -> Tensor | None:
         """What is added to any hidden ReLU's output, before ``hidden_factor``: [replica, batch, ...], or None."""
 
     def kernel_decay(self, strengths: Tensor) -> Tensor | None:

@@ -16,7 +16,9 @@ class HiddenNoise(Regularizer):
     grid = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
     meaning = "standard deviation, in units of the activation"
 
-    def hidden_noise(self, strengths: Tensor, shape: tuple[int, ...], draws: Draws, site: str) -> Tensor | None:
+    def hidden_noise(
+        self, strengths: Tensor, shape: tuple[int, ...], draws: Draws, site: str
+    ) -> Tensor | None:
         """Standard normal draws times the replica's standard deviation."""
         return draws.normal(f"hidden noise {site}", shape) * strengths.reshape(-1, *[1] * len(shape))
 

@@ -1,0 +1,72 @@
+"""What a cohort's evaluations become: one :class:`Record` a trial."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from memory_study.config import TrialConfig
+from memory_study.record import Record, epoch_grid
+
+CONVERGED = {"": 1.0, "_999": 0.999}
+"""Suffix of the convergence columns, and the training accuracy that each asks for."""
+
+
+@dataclass(slots=True)
+class History:
+    """One trial's measurements, added epoch by epoch."""
+
+    config: TrialConfig
+    grid: frozenset[int] = field(init=False)
+    curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    scalars: dict[str, float] = field(default_factory=dict)
+    latest: Mapping[str, float] = field(default_factory=dict)
+    epochs: int = 0
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.grid = frozenset(epoch_grid(self.config.epochs))
+
+    def add(self, epoch: int, values: Mapping[str, float], seconds: float) -> None:
+        """Take in the evaluation after ``epoch``; curves keep the grid's epochs, extremes look at every one."""
+        self.epochs, self.latest = epoch, values
+        self.seconds += seconds
+        if values["validation_accuracy"] > self.scalars.get("best_validation_accuracy", -1.0):
+            self.scalars["best_validation_accuracy"] = values["validation_accuracy"]
+            self.scalars["best_validation_epoch"] = epoch
+        for suffix, share in CONVERGED.items():
+            if values["train_accuracy"] >= share:
+                self.scalars.setdefault(f"convergence_epoch{suffix}", epoch)
+        if epoch in self.grid:
+            self.measure(epoch, values)
+
+    def measure(self, epoch: int, values: Mapping[str, float]) -> None:
+        """Add finite ``values`` to the curves at ``epoch``."""
+        for name, value in values.items():
+            curve = self.curves.setdefault(name, [])
+            if math.isfinite(value) and not (curve and curve[-1][0] == epoch):
+                curve.append((epoch, value))
+
+    @property
+    def converged(self) -> bool:
+        """Every training example was right after some epoch."""
+        return "convergence_epoch" in self.scalars
+
+    @property
+    def diverged(self) -> bool:
+        """The training loss is no longer finite."""
+        return not math.isfinite(self.latest.get("train_loss", 0.0))
+
+    def record(self, test_accuracy: float, model: bytes | None) -> Record:
+        """The finished record. A diverged trial's last values are left out: there is no net to speak of any more."""
+        scalars = dict(self.scalars)
+        for suffix in CONVERGED:
+            scalars[f"converged{suffix}"] = float(f"convergence_epoch{suffix}" in scalars)
+            scalars.setdefault(f"convergence_epoch{suffix}", self.epochs)
+        scalars |= {"diverged": float(self.diverged), "epochs_trained": self.epochs, "seconds": self.seconds}
+        if not self.diverged:
+            self.measure(self.epochs, self.latest)
+            scalars["test_accuracy"] = test_accuracy
+        curves = {name: tuple(curve) for name, curve in self.curves.items() if curve}
+        return Record(self.config.id, scalars, curves, model)

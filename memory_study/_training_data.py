@@ -1,0 +1,101 @@
+"""The training set of a cohort on its device: one copy of the data, one noise bank per seed, corruption as a mask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from memory_study.config import TrialConfig
+from memory_study.corruption import corrupted_examples, random_inputs, random_labels
+from memory_study.datasets import Splits
+from memory_study.rng import stream
+
+
+class Scaling:
+    """How pixels in [0, 1] become what enters the net: ``(x - mean) / std`` per channel, or as they are."""
+
+    def __init__(self, config: TrialConfig, splits: Splits) -> None:
+        standardized = config.input_scaling == "standardized"
+        channels = splits.train_inputs.shape[1]
+        self.mean = torch.tensor(splits.mean if standardized else [0.0] * channels).view(-1, 1, 1)
+        self.std = torch.tensor(splits.std if standardized else [1.0] * channels).view(-1, 1, 1)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Scale ``images`` [example, channel, height, width]."""
+        return (images - self.mean) / self.std
+
+
+class TrainingData:
+    """Inputs and labels as each replica of a stack is trained on them. All tensors are on ``device``."""
+
+    def __init__(
+        self,
+        configs: Sequence[TrialConfig],
+        splits: Splits,
+        scale: Scaling,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self._configs = list(configs)
+        self._device = device
+        self._inputs = scale(splits.train_inputs).to(device, dtype)
+        examples, classes = len(splits.train_labels), len(splits.classes)
+        self._banks = {
+            seed: scale(random_inputs(splits.train_inputs.shape, splits.mean, splits.std, seed)).to(
+                device, dtype
+            )
+            for seed in sorted({c.seed for c in configs if c.corruption == "randX"})
+        }
+        masks = [corrupted_examples(examples, c.corruption_level, c.seed) for c in configs]
+        self.corrupted = torch.stack(masks).to(device)
+        self.labels = torch.stack([
+            torch.where(mask, random_labels(examples, classes, c.seed), splits.train_labels)
+            if c.corruption == "randY"
+            else splits.train_labels
+            for c, mask in zip(configs, masks, strict=True)
+        ]).to(device)  # fmt: skip
+
+    def __len__(self) -> int:
+        """Training examples."""
+        return self._inputs.shape[0]
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with only these replicas, in this order."""
+        self._configs = [self._configs[row] for row in rows]
+        self.corrupted, self.labels = self.corrupted[list(rows)], self.labels[list(rows)]
+
+    def order(self, epoch: int) -> Tensor:
+        """The order in which each replica sees its examples in ``epoch``: int64 [replica, example]."""
+        by_seed = {
+            seed: torch.randperm(len(self), generator=stream(seed, "batches", epoch))
+            for seed in {config.seed for config in self._configs}
+        }
+        return torch.stack([by_seed[config.seed] for config in self._configs]).to(self._device)
+
+    def batch(self, examples: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs [replica, batch, channel, height, width], a fresh copy, and labels of ``examples`` [replica, batch]."""
+        inputs = self._inputs[examples]
+        for row, config in enumerate(self._configs):
+            if config.corruption == "randX":
+                replaced = self.corrupted[row, examples[row]]
+                inputs[row, replaced] = self._banks[config.seed][examples[row, replaced]]
+        return inputs, self.labels.gather(1, examples)
+
+    def parts(self, examples: slice) -> tuple[Tensor, Tensor]:
+        """Inputs [replica or 1, ...] and labels [replica, ...] of neighbouring examples, in the data set's order.
+
+        One row serves all replicas where none of them has corrupted inputs.
+        """
+        inputs, labels = self._inputs[examples].unsqueeze(0), self.labels[:, examples]
+        if not self._banks:
+            return inputs, labels
+        rows = []
+        for row, config in enumerate(self._configs):
+            mask = self.corrupted[row, examples, None, None, None]
+            noisy = config.corruption == "randX"
+            rows.append(
+                torch.where(mask, self._banks[config.seed][examples], inputs[0]) if noisy else inputs[0]
+            )
+        return torch.stack(rows), labels

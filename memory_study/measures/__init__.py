@@ -1,0 +1,1 @@
+"""Measures taken on a stack of replicas, one file each."""

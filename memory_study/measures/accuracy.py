@@ -1,0 +1,63 @@
+"""Loss and accuracy of every replica on a set of examples, in eval mode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from memory_study.models import Network, Stack
+
+CACHE_FLOATS = 2**18
+"""Floats of one layer's activations in one pass: about a megabyte, so that they stay in a CPU core's cache."""
+DEVICE_FLOATS = 2**26
+"""The same on a GPU, where large passes are fast passes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """Per example: cross-entropy in nats and whether the predicted class is the label. Shapes [replica, example]."""
+
+    losses: Tensor
+    right: Tensor
+
+    def mean(self, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Mean loss and accuracy [replica] over the examples of ``mask`` [replica, example]; NaN where it has none.
+
+        Accuracy is the exact count divided in float64, so that 1.0 means every single example.
+        """
+        if mask is None:
+            return self.losses.mean(1), self.right.sum(1).double() / self.right.shape[1]
+        count = mask.sum(1).double()
+        loss = torch.where(mask, self.losses, 0).sum(1) / count.to(self.losses.dtype)
+        return loss, (self.right & mask).sum(1).double() / count
+
+
+def predict(
+    network: Network, parameters: Stack, buffers: Stack, inputs: Tensor, labels: Tensor
+) -> Predictions:
+    """Evaluate on ``inputs`` [replica or 1, example, ...] with ``labels`` [replica or 1, example].
+
+    A prediction from logits that are not finite counts as wrong.
+    """
+    replicas, examples = parameters[next(iter(network.shapes))].shape[0], inputs.shape[1]
+    losses = parameters.flat.new_empty(replicas, examples)
+    right = torch.empty(replicas, examples, dtype=torch.bool, device=losses.device)
+    for part in _chunks(network, replicas, examples, inputs):
+        logits = network.logits(parameters, buffers, inputs[:, part].expand(replicas, -1, *inputs.shape[2:]))
+        target = labels[:, part].expand(replicas, -1)
+        # Classes before examples: over a short last axis log-softmax is not vectorized.
+        surprise = torch.log_softmax(logits.transpose(1, 2).contiguous(), 1).neg_()
+        losses[:, part] = surprise.gather(1, target.unsqueeze(1)).squeeze(1)
+        right[:, part] = (logits.argmax(-1) == target) & losses[:, part].isfinite()
+    return Predictions(losses, right)
+
+
+def _chunks(network: Network, replicas: int, examples: int, inputs: Tensor) -> Iterator[slice]:
+    widest = max(inputs[0, 0].numel(), *(shape[-1] for shape in network.shapes.values()))
+    budget = DEVICE_FLOATS if inputs.is_cuda else CACHE_FLOATS
+    step = max(32, budget // (replicas * widest))
+    for start in range(0, examples, step):
+        yield slice(start, min(start + step, examples))

@@ -1,0 +1,142 @@
+"""What every model offers to training, and the tensors of a stack."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from memory_study.regularizers._perturbation import Perturbation
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+class Stack:
+    """Named tensors of a stack of replicas, each contiguous, all views of one flat tensor.
+
+    Contiguous, because only then a batched product writes into them in one call; flat, because an update is then one
+    operation however many layers there are.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor], flat: Tensor) -> None:
+        self._tensors, self.flat = tensors, flat
+
+    @classmethod
+    def empty(cls, shapes: Shapes, replicas: int, like: Tensor) -> Stack:
+        """A stack with the dtype and device of ``like``, its values not yet set."""
+        flat = like.new_empty(replicas * sum(math.prod(shape) for shape in shapes.values()))
+        tensors, offset = {}, 0
+        for name, shape in shapes.items():
+            size = replicas * math.prod(shape)
+            tensors[name] = flat[offset : offset + size].view(replicas, *shape)
+            offset += size
+        return cls(tensors, flat)
+
+    @classmethod
+    def of(cls, shapes: Shapes, rows: Sequence[Mapping[str, Tensor]], like: Tensor) -> Stack:
+        """The stack whose replica r has the tensors ``rows[r]``, copied to the dtype and device of ``like``."""
+        stack = cls.empty(shapes, len(rows), like)
+        for name in shapes:
+            for row, tensors in enumerate(rows):
+                stack[name][row].copy_(tensors[name])
+        return stack
+
+    def __getitem__(self, name: str) -> Tensor:
+        """Shape [replica, *shape of the name]; writing to it writes to the stack."""
+        return self._tensors[name]
+
+    def names(self) -> tuple[str, ...]:
+        """Names of the tensors."""
+        return tuple(self._tensors)
+
+    def zeros(self) -> Stack:
+        """A stack of zeros shaped like this one."""
+        shapes = {name: tuple(tensor.shape[1:]) for name, tensor in self._tensors.items()}
+        stack = Stack.empty(shapes, self._replicas(), self.flat)
+        stack.flat.zero_()
+        return stack
+
+    def rows(self, rows: slice) -> Stack:
+        """The stack of some neighbouring replicas: a view, without a flat tensor of its own."""
+        return Stack({name: tensor[rows] for name, tensor in self._tensors.items()}, self.flat[:0])
+
+    def keep(self, rows: Sequence[int]) -> Stack:
+        """The stack of the given replicas, in the given order: a copy."""
+        shapes = {name: tuple(tensor.shape[1:]) for name, tensor in self._tensors.items()}
+        stack = Stack.empty(shapes, len(rows), self.flat)
+        index = torch.tensor(rows, device=self.flat.device, dtype=torch.long)
+        for name, tensor in self._tensors.items():
+            torch.index_select(tensor, 0, index, out=stack[name])
+        return stack
+
+    def _replicas(self) -> int:
+        return next(iter(self._tensors.values())).shape[0] if self._tensors else 0
+
+
+Layer = tuple[str, dict[str, int | float | bool]]
+"""Name of a class of ``torch.nn`` and its keyword arguments."""
+
+
+class Network(Protocol):
+    """One architecture. It holds no parameters: they come in a :class:`Stack`, [replica, ...].
+
+    ``inputs`` are scaled images [replica, example, channel, height, width]; ``buffers`` is what training updates
+    besides the parameters (running statistics), empty for most.
+    """
+
+    shapes: Shapes
+    buffer_shapes: Shapes
+    kernels: tuple[str, ...]
+    """Parameters that weight decay acts on."""
+
+    def initialize(self, generator: torch.Generator) -> dict[str, Tensor]:
+        """Fresh parameters of one replica, float32 on the CPU, from ``generator`` alone."""
+        ...
+
+    def initial_buffers(self) -> dict[str, Tensor]:
+        """Fresh buffers of one replica."""
+        ...
+
+    def logits(self, parameters: Stack, buffers: Stack, inputs: Tensor) -> Tensor:
+        """Eval-mode logits [replica, example, class]."""
+        ...
+
+    def input_gradient(
+        self, parameters: Stack, buffers: Stack, inputs: Tensor, targets: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Gradient of the summed cross-entropy with respect to ``inputs``, and the logits, both in eval mode.
+
+        ``targets`` are labels [replica, example]; None takes what the net predicts.
+        """
+        ...
+
+    def accumulate(
+        self,
+        parameters: Stack,
+        buffers: Stack,
+        inputs: Tensor,
+        labels: Tensor,
+        scale: Tensor,
+        perturbation: Perturbation,
+        into: Stack,
+        keep: float,
+    ) -> None:
+        """``into = keep * into + scale * d(sum of cross-entropies)/d(parameters)``, in train mode.
+
+        ``inputs`` may be overwritten; ``labels`` is [replica, example], ``scale`` [replica]. ``into`` may be
+        ``parameters`` itself.
+        """
+        ...
+
+    def layers(self, parameters: Stack, buffers: Stack) -> tuple[list[Layer], dict[str, Tensor]]:
+        """The first replica as layers of a ``torch.nn.Sequential`` on scaled images, with its state dict."""
+        ...
+
+
+def glorot_uniform(shape: tuple[int, ...], fan_in: int, fan_out: int, generator: torch.Generator) -> Tensor:
+    """Uniform on +- sqrt(6 / (fan_in + fan_out)). Source: Glorot and Bengio 2010; the default of Keras."""
+    limit = math.sqrt(6 / (fan_in + fan_out))
+    return torch.rand(shape, generator=generator).mul_(2 * limit).sub_(limit)

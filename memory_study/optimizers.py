@@ -1,0 +1,62 @@
+"""Stochastic gradient descent for a stack, with its learning rates, momentum and weight decay per replica."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from memory_study.models import Stack
+from memory_study.regularizers._perturbation import Group
+
+Accumulate = Callable[[Stack, float], None]
+"""``accumulate(into, keep)``: ``into = keep * into - learning_rate * gradient``."""
+
+
+class SGD:
+    """Classical momentum, as in Keras: ``v = momentum * v - lr * g; w = w + v``. Without momentum, ``w = w - lr * g``.
+
+    The gradient never exists as a tensor of its own: the product that computes it adds it to the velocity, or without
+    momentum to the parameters themselves. Under a constant learning rate this is ``torch.optim.SGD``.
+    """
+
+    def __init__(self, parameters: Stack, momentum: float, kernels: tuple[str, ...]) -> None:
+        self.parameters, self._momentum, self._kernels = parameters, momentum, kernels
+        self._velocity: Stack | None = None
+
+    def step(self, accumulates: list[Accumulate], decays: list[Group], learning_rates: Tensor) -> None:
+        """One update. ``accumulates`` are the loss's terms in turn, ``decays`` the groups that have a weight decay."""
+        if self._momentum == 0 and len(accumulates) == 1 and not decays:
+            accumulates[0](self.parameters, 1.0)
+            return
+        if self._velocity is None:
+            self._velocity = self.parameters.zeros()
+        keep = self._momentum
+        for accumulate in accumulates:
+            accumulate(self._velocity, keep)
+            keep = 1.0
+        for group in decays:
+            coefficient = group.regularizer.kernel_decay(group.strengths)
+            assert coefficient is not None
+            coefficient = coefficient * learning_rates[group.rows]
+            for name in self._kernels:
+                kernel = self.parameters[name][group.rows]
+                shape = (-1, *[1] * (kernel.dim() - 1))
+                self._velocity[name][group.rows].addcmul_(kernel, coefficient.view(shape), value=-1)
+        self.parameters.flat.add_(self._velocity.flat)
+
+    def keep(self, rows: list[int]) -> None:
+        """Go on with only these replicas, in this order."""
+        self.parameters = self.parameters.keep(rows)
+        self._velocity = self._velocity.keep(rows) if self._velocity is not None else None
+
+
+def learning_rates(initial: Tensor, epoch: int, halving_epochs: int) -> Tensor:
+    """Learning rates [replica] in ``epoch``, counted from 1: halved after every ``halving_epochs``, 0 keeps them."""
+    return initial if halving_epochs == 0 else initial * 0.5 ** ((epoch - 1) // halving_epochs)
+
+
+def as_rates(values: list[float], like: Tensor) -> Tensor:
+    """Learning rates [replica] with the dtype and device of ``like``."""
+    return torch.tensor(values, dtype=like.dtype, device=like.device)
