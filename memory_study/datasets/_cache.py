@@ -24,8 +24,7 @@ _TENSORS = ("train", "train_labels", "test", "test_labels")
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """One entry: the folder ``<stem>`` and an image size name its files, ``key`` says which state of the
-    folder.
+    """One entry. A folder and an image size name its files, ``key`` says which state of the folder they hold.
 
     ``<stem>.pt`` holds the tensors; ``<stem>.json`` says what they are, and their checksum, and is written
     after them.
@@ -36,7 +35,7 @@ class Cache:
 
     @classmethod
     def of(cls, listing: Listing, image_size: int) -> Cache:
-        """The entry of a folder. A folder has one per image size, so that a changed one takes no more room."""
+        """The entry of a folder. It has one per image size: when it changes, no more room is taken."""
         base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
         place = hashlib.sha256(os.fsencode(listing.root)).hexdigest()[:12]
         name = f"{listing.root.name[:50]}-{place}-{image_size}"
@@ -87,9 +86,8 @@ class Cache:
         """Moves complete files into place, the description last. Raises DataError where it cannot."""
         import torch
 
-        tensors = {
-            name: getattr(images, name).clone() for name in _TENSORS
-        }  # a view would store its whole base
+        # Cloned, because of a view the whole base would be stored.
+        tensors = {name: getattr(images, name).clone() for name in _TENSORS}
         try:
             with _replacing(self.payload) as file:
                 torch.save(tensors, file)

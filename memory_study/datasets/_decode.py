@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from memory_study.datasets._source import DataError
 
@@ -24,8 +24,7 @@ CHUNK = 256
 
 
 def decode(root: Path, paths: Sequence[str], image_size: int) -> tuple[Tensor, str]:
-    """Pixels uint8 [n, channels, height, width] of the files, in their order, and the content hash of them
-    all.
+    """Pixels uint8 [n, channels, height, width] of the files, in their order, and their content hash.
 
     The hash, 16 hexadecimal digits, is over relative paths and bytes: the same images give the same hash
     wherever they are and whatever ``image_size`` is. Images have one channel if all of them are grey, else
@@ -69,24 +68,11 @@ def _decode_file(path: Path, image_size: int) -> tuple[Pixels, str]:
     try:
         content = path.read_bytes()
         image: Image.Image = Image.open(io.BytesIO(content))
-        if image.mode not in (
-            "1",
-            "L",
-            "LA",
-            "La",
-            "P",
-            "PA",
-            "RGB",
-            "RGBA",
-            "RGBa",
-            "RGBX",
-            "CMYK",
-            "YCbCr",
-            "HSV",
-            "LAB",
-        ):
-            raise ValueError(f"its pixels are of mode {image.mode}, which has more than 8 bits")
+        if image.mode[0] in "IF":
+            raise ValueError(f"its pixels have more than 8 bits: mode {image.mode}")
         image = image.convert("L" if image.mode in ("1", "L") else "RGB")
+    except UnidentifiedImageError as error:
+        raise DataError(f"{path} is not an image; mend or remove it") from error
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise DataError(f"cannot decode {path} ({error}); mend or remove it") from error
     if image_size:

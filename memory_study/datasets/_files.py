@@ -43,7 +43,7 @@ class Files:
     def contents(self, root: Path) -> dict[str, bytes]:
         """The content of every file, checked; missing files are downloaded, by one process at a time.
 
-        Raises DataError for a file that is not what was published. It is not replaced: it may be dear to somebody.
+        Raises DataError for a file that is not what was published: somebody may need it, so it stays.
         """
         found = self._present(root)
         if len(found) < len(self.md5):
@@ -91,7 +91,7 @@ class Files:
 
 
 def _content(path: Path, md5: str) -> bytes | None:
-    """What the file, or else its ``.gz``, holds; None where neither exists. Raises DataError if none is right."""
+    """What the file, or else its ``.gz``, holds; None where neither exists. Raises DataError for others."""
     # os.path's exists says no where a folder may not be entered; Path's raises.
     present = [p for p in (path, path.with_name(path.name + ".gz")) if os.path.exists(p)]
     for candidate in present:

@@ -53,8 +53,8 @@ class DatasetInfo:
         if config.train_size > self.largest_train_size:
             yield (
                 f"--train-size {config.train_size} is more than {self.name} has; use "
-                f"{self.largest_train_size} or fewer ({self.train_examples} images, {self.held_out} of them for "
-                "validation)"
+                f"{self.largest_train_size} or fewer ({self.train_examples} images, of which "
+                f"{self.held_out} are for validation)"
             )
         side = min(self.image_shape[1:])
         if config.crop > side:

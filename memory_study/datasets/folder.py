@@ -1,7 +1,6 @@
-"""``folder:PATH``: any images as torchvision's ImageFolder has them, ``PATH/train/<class>/...`` and
-``PATH/test/...``.
+"""``folder:PATH``: any images as torchvision's ImageFolder has them; a tenth of train/ is held out.
 
-A tenth of the training images is held out. All images are decoded once, into a cache.
+They are in ``PATH/train/<class>/...`` and ``PATH/test/<class>/...``, and are decoded once, into a cache.
 """
 
 from __future__ import annotations

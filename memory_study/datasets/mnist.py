@@ -15,8 +15,7 @@ from memory_study.datasets._source import DatasetInfo, Images
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Of the unpacked files: torchvision knows the sums of the packed ones only and takes any unpacked file for
-# good.
+# Of the unpacked files: torchvision has sums of the packed ones only, and takes any unpacked file for good.
 MD5 = {
     "MNIST/raw/train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
     "MNIST/raw/train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
@@ -50,10 +49,8 @@ class Mnist:
         """All images."""
         contents = self.files.contents(location)
         train, train_labels, test, test_labels = (_parse(contents[path]) for path in self.files.md5)
-        return Images(
-            self._info(image_size or 28),
-            *(train.unsqueeze(1), train_labels.long()), *(test.unsqueeze(1), test_labels.long()), white=255,
-        )  # fmt: skip
+        info, train, test = self._info(image_size or 28), train.unsqueeze(1), test.unsqueeze(1)
+        return Images(info, train, train_labels.long(), test, test_labels.long(), white=255)
 
     def _info(self, side: int) -> DatasetInfo:
         classes = tuple(map(str, range(10)))
