@@ -58,10 +58,8 @@ def split(images: Images, config: TrialConfig) -> Splits:
         test = inputs(images.train[drawn_test]), images.train_labels[drawn_test]
     else:
         test = inputs(images.test), images.test_labels
-    if config.validation == "test":
-        validation = test
-    else:
-        validation = inputs(images.train[held_out]), images.train_labels[held_out]
+    in_papers = config.validation == "test"
+    validation = test if in_papers else (inputs(images.train[held_out]), images.train_labels[held_out])
     mean, std = _statistics(train_inputs, 1 / images.white)
     return Splits(train_inputs, images.train_labels[train], *validation, *test, mean, std, info.classes)
 
