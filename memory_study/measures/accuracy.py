@@ -10,10 +10,11 @@ from torch import Tensor
 
 from memory_study.models import Network, Stack
 
-CACHE_FLOATS = 2**18
-"""Floats of one layer's activations in one pass: about a megabyte, so that they stay in a CPU core's cache."""
-DEVICE_FLOATS = 2**26
-"""The same on a GPU, where large passes are fast passes."""
+CPU_CHUNK = 128
+"""Examples in one pass on a CPU: few enough that a stack's activations stay in cache, and a fixed number because
+convolutions round differently by how many examples they get."""
+GPU_FLOATS = 2**27
+"""Floats of one layer's activations in one pass on a GPU, where large passes are fast passes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,9 @@ def predict(
 
 
 def _chunks(network: Network, replicas: int, examples: int, inputs: Tensor) -> Iterator[slice]:
-    widest = max(inputs[0, 0].numel(), *(shape[-1] for shape in network.shapes.values()))
-    budget = DEVICE_FLOATS if inputs.is_cuda else CACHE_FLOATS
-    step = max(32, budget // (replicas * widest))
+    step = CPU_CHUNK
+    if inputs.is_cuda:
+        widest = max(inputs[0, 0].numel(), *(shape[-1] for shape in network.shapes.values()))
+        step = max(CPU_CHUNK, GPU_FLOATS // (replicas * widest))
     for start in range(0, examples, step):
         yield slice(start, min(start + step, examples))

@@ -30,13 +30,10 @@ class SmallAlexNet:
     """``config.width`` channels in each convolution. Raises ValueError for images that valid padding uses up."""
 
     def __init__(self, image: tuple[int, int, int], classes: int, config: TrialConfig) -> None:
-        self._same = config.model == "cnn-zhang"
-        self._pool = {
-            "kernel_size": POOL,
-            "stride": 2 if self._same else 3,
-            "padding": 1 if self._same else 0,
-        }
-        self._norm = {"momentum": config.batch_norm_momentum, "eps": config.batch_norm_epsilon}
+        same = config.model == "cnn-zhang"
+        self._momentum, self._epsilon = config.batch_norm_momentum, config.batch_norm_epsilon
+        self._padding = KERNEL // 2 if same else 0
+        self._pool_stride, self._pool_padding = (2, 1) if same else (3, 0)
         height, width = convolution_sizes(config.model, image)[-1][2:]
         channels = [image[0], config.width, config.width]
         units = [config.width * height * width, *CNN_DENSE, classes]
@@ -149,7 +146,9 @@ class SmallAlexNet:
             }
             add("Conv2d", sizes, weight=parameters[f"{block}.kernel"][0], bias=parameters[f"{block}.bias"][0])
             add_norm("BatchNorm2d", block, outputs)
-            add("MaxPool2d", {"kernel_size": POOL, "stride": self._pool[0], "padding": self._pool[1]})
+            add(
+                "MaxPool2d", {"kernel_size": POOL, "stride": self._pool_stride, "padding": self._pool_padding}
+            )
         add("Flatten", {})
         for index, (inputs, outputs) in enumerate(self._dense):
             block = f"dense{index}"
@@ -170,7 +169,7 @@ class SmallAlexNet:
             kernel = weights[f"{block}.kernel"].contiguous(memory_format=torch.channels_last)
             output = F.conv2d(output, kernel, weights[f"{block}.bias"], padding=self._padding)
             output = self._activate(output, block, weights, running, perturbation)
-            output = F.max_pool2d(output, POOL, *self._pool)
+            output = F.max_pool2d(output, POOL, self._pool_stride, self._pool_padding)
         output = output.flatten(1)
         for index in range(len(self._dense)):
             block = f"dense{index}"
@@ -211,12 +210,14 @@ def _block(name: str, kernel: tuple[int, ...], norm: bool = True) -> dict[str, t
 
 
 def _replicas(parameters: Stack, buffers: Stack, inputs: Tensor) -> list[tuple[Replica, Replica, Tensor]]:
-    """Parameters, buffers and inputs of each replica, as views."""
+    """Parameters and inputs of each replica, copied, and its buffers, as views."""
+    # Copied to memory of their own: kernels round differently by how their operands are aligned, and a replica's
+    # alignment within the stack depends on its neighbours.
     return [
         (
-            {name: parameters[name][row] for name in parameters.names()},
+            {name: parameters[name][row].clone() for name in parameters.names()},
             {name: buffers[name][row] for name in buffers.names()},
-            inputs[row],
+            inputs[row].clone(),
         )
         for row in range(inputs.shape[0])
     ]

@@ -19,8 +19,6 @@ from memory_study.regularizers._perturbation import Perturbation, Site
 class MLP:
     """``depth`` hidden layers of ``width`` units; kernels are [input, output], Glorot uniform; biases start at 0."""
 
-    buffer_shapes: Shapes = {}
-
     def __init__(self, image: tuple[int, int, int], classes: int, width: int, depth: int) -> None:
         self._units = [image[0] * image[1] * image[2], *[width] * depth, classes]
         self.shapes: Shapes = {
@@ -28,6 +26,7 @@ class MLP:
             for index, ends in enumerate(pairwise(self._units))
             for name, shape in ((f"kernel{index}", ends), (f"bias{index}", (1, ends[1])))
         }
+        self.buffer_shapes: Shapes = {}
         self.kernels = tuple(name for name in self.shapes if name.startswith("kernel"))
 
     def initialize(self, generator: torch.Generator) -> dict[str, Tensor]:

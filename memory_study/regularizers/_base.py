@@ -7,6 +7,7 @@ import importlib
 import math
 import pkgutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -62,7 +63,11 @@ class Regularizer:
 
 def kinds() -> tuple[str, ...]:
     """Every regularizer that has a file here, in alphabetical order."""
-    return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__()) if not m.name.startswith("_")))
+    return tuple(
+        sorted(
+            m.name for m in pkgutil.iter_modules([str(Path(__file__).parent)]) if not m.name.startswith("_")
+        )
+    )
 
 
 @functools.cache
@@ -87,7 +92,3 @@ def problems(kind: str, strength: float) -> Iterator[str]:
         upper = "" if math.isinf(limit) else f" {'<' if regularizer.open_limit else '<='} {limit:g}"
         rule = f"use 0 <= strength{upper}" if upper else "use a finite number of at least 0"
         yield f"{kind} strength {strength:g} is out of range; {rule} ({regularizer.meaning})"
-
-
-def __path__() -> list[str]:
-    return list(importlib.import_module(__package__).__path__)
