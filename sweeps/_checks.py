@@ -134,16 +134,44 @@ def _server_problems(uri: str) -> Iterator[str]:
 
 
 def _address_problems(address: str) -> Iterator[str]:
-    if address in ("", "inline", "auto"):
+    if address in ("", "inline"):
         return
     if address.startswith("ray://"):
         yield f"--address {address}: Ray Tune needs no Ray client; use `ray job submit`, and --address auto"
         return
-    host, colon, port = address.rpartition(":")
-    if not (colon and host and port.isdigit() and 0 < int(port) < 65536):
+    # Ray waits for minutes for an address that does not answer as it should, so it is only given one that
+    # does.
+    target = _current_cluster() if address == "auto" else address
+    host, colon, port = target.rpartition(":")
+    if address != "auto" and not (colon and host and port.isdigit() and 0 < int(port) < 65536):
         yield f"--address {address!r} is no address; use auto, inline, or HOST:PORT, such as 10.0.0.1:6379"
-    elif (reason := _unreachable(host, int(port))) is not None:
-        yield f"--address {address}: no Ray answers ({reason}); start one with `ray start --head`"
+    elif target and (reason := _unreachable(host, int(port)) or _not_grpc(host, int(port))) is not None:
+        found = f" ({target})" if address == "auto" else ""
+        yield f"--address {address}{found}: no Ray answers ({reason}); start one with `ray start --head`"
+
+
+def _current_cluster() -> str:
+    """The address that ``auto`` stands for, as far as it is written down; "" where Ray would have to look
+    around.
+    """
+    folder = Path(os.environ.get("RAY_TMPDIR") or "/tmp") / "ray"
+    written = folder / "ray_current_cluster"
+    named = os.environ.get("RAY_ADDRESS") or (written.read_text() if written.is_file() else "")
+    return named.strip() if named.strip().rpartition(":")[2].isdigit() else ""
+
+
+def _not_grpc(host: str, port: int) -> str | None:
+    """None for a server that greets an HTTP/2 client with its settings, as Ray's does."""
+    if os.environ.get("RAY_USE_TLS", "0") != "0":
+        return None
+    empty_settings = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+    try:
+        with socket.create_connection((host, port), timeout=CONNECT_SECONDS) as connection:
+            connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + empty_settings)
+            frame = connection.recv(9)
+    except OSError as error:
+        return error.strerror or str(error)
+    return None if len(frame) >= 4 and frame[3] == 4 else "something else listens there"
 
 
 def _unreachable(host: str, port: int) -> str | None:

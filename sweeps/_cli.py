@@ -146,8 +146,7 @@ def _train(sweep: Sweep, question: Question, todo: Todo, settings: Settings, arg
         if problems := list(room_problems(len(todo.train), settings.tracking_uri, settings.log_dir)):
             raise InputError(problems)
         stopped = _run(sweep, question, todo, settings, path, ended)
-    tally = ended[0] if ended else Tally()
-    missing = len(todo.train) - tally.finished - len(tally.failed) - len(tally.lost)
+    tally, missing = _account(todo, ended[0] if ended else Tally(), settings)
     seconds = time.monotonic() - started
     for line in _report.summary(todo, tally, missing, seconds, settings.tracking_uri, command):
         print(line)  # noqa: T201
@@ -156,6 +155,19 @@ def _train(sweep: Sweep, question: Question, todo: Todo, settings: Settings, arg
     if stopped:
         return stopped
     return SOME_FAILED if missing or tally.failed or tally.lost or todo.failed else FINISHED
+
+
+def _account(todo: Todo, tally: Tally, settings: Settings) -> tuple[Tally, int]:
+    """The tally, and how many trials left nothing. What does not add up is looked up in the store."""
+    missing = len(todo.train) - tally.finished - len(tally.failed) - len(tally.lost)
+    if not missing:
+        return tally, 0
+    try:
+        entries = read_ledger(settings.tracking_uri, settings.experiment).entries
+    except LedgerError:
+        return tally, missing
+    finished = sum(t.id in entries and entries[t.id].status == "FINISHED" for t in todo.train)
+    return dataclasses.replace(tally, finished=finished), missing - (finished - tally.finished)
 
 
 def _run(

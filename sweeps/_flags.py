@@ -12,6 +12,7 @@ import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -193,7 +194,10 @@ def parse_arguments(
     except ValueError as error:
         return {}, [str(error)]
     known = [flag.text for flag in flags]
-    problems = [_unknown(word, known) for word in extra]
+    # Words after an unknown flag were meant for it, and are no second mistake.
+    problems = [
+        _unknown(w, known) for before, w in pairwise(["--", *extra]) if w.startswith("-") or before == "--"
+    ]
     values: dict[str, Any] = {}
     for flag in flags:
         words = getattr(given, flag.name)

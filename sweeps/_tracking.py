@@ -56,8 +56,11 @@ class Tally:
 class Tracker:
     """Writes what is submitted, in batches, in the background, for as long as it takes."""
 
-    def __init__(self, open_store: Callable[[], Writer]) -> None:
+    def __init__(self, open_store: Callable[[], Writer], lazy: bool = False) -> None:
+        """``lazy`` opens the store once training is under way, so that it does not slow the start."""
         self._open_store = open_store
+        self._lazy = lazy
+        self._first = threading.Event()
         self._queue: queue.Queue[list[Outcome]] = queue.Queue()
         self._tally = Tally()
         self._seen: set[str] = set()
@@ -87,6 +90,8 @@ class Tracker:
             if epoch < 0:
                 del running[cohort]
             self._tally = replace(self._tally, running=running)
+        if epoch > 0:
+            self._first.set()
 
     def submit(self, outcomes: Sequence[Outcome]) -> None:
         """Take over these outcomes; returns at once. A trial that was submitted before is dropped.
@@ -99,6 +104,7 @@ class Tracker:
             self._tally = replace(self._tally, waiting=self._tally.waiting + len(fresh))
         if fresh:
             self._queue.put(fresh)
+            self._first.set()
 
     def seen(self) -> frozenset[str]:
         """The trials that were submitted, written or not."""
@@ -118,11 +124,14 @@ class Tracker:
                 since, last = time.monotonic(), waiting
             time.sleep(0.02)
         self._closing.set()
+        self._first.set()
         if not waiting and self._thread.is_alive():
             self._thread.join(timeout=5)
         return self.tally()
 
     def _work(self) -> None:
+        if self._lazy:
+            self._first.wait()
         try:
             writer = self._open_store()
         except LedgerError as refusal:

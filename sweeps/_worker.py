@@ -21,7 +21,7 @@ class TrackerActor:
     """
 
     def __init__(self, uri: str, experiment: str) -> None:
-        self._tracker = Tracker(lambda: open_writer(uri, experiment))
+        self._tracker = Tracker(lambda: open_writer(uri, experiment), lazy=True)
         self._tracker.start()
 
     def submit(self, batch: Sequence[Outcome]) -> None:

@@ -88,18 +88,18 @@ class Options(_options.Options):
 SCALES: Mapping[str, Mapping[str, object]] = {
     "smoke": {
         "seeds": (0,), "width": 32, "train_size": 200, "batch_size": 50, "momentum": 0.9, "epochs": 4,
-        "corruption_level": 1.0, "csr_examples": 0, "kinds": ("dropout", "weight_decay"),
+        "corruption_level": 1.0, "csr_examples": 100, "kinds": ("dropout", "weight_decay"),
         "strengths": (("dropout", (0.2, 0.5)), ("weight_decay", (0.001,))),
     },
     "laptop": {
         "width": 128, "train_size": 1000, "batch_size": 50, "momentum": 0.9, "epochs": 60,
-        "corruption_level": 1.0, "csr_examples": 0,
+        "corruption_level": 1.0, "csr_examples": 400,
         "strengths": (("adversarial", (0.2, 0.5)),), "dropout_with_adversarial": (0.1, 0.35),
     },
     "paper": {
         "seeds": (0, 1, 2, 3, 4), "dataset": "cifar10", "crop": 28, "train_size": 45_000,
         "model": "cnn-keras", "width": 200, "batch_size": 128, "momentum": 0.9, "halving_epochs": 15,
-        "epochs": 100, "corruption_level": 1.0, "csr_examples": 0,
+        "epochs": 100, "corruption_level": 1.0, "csr_examples": 10_000,
     },
 }  # fmt: skip
 

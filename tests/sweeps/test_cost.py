@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+
+from memory_study.config import TrialConfig
+from sweeps._cost import CPU, DEVICES, cohort_seconds, fixed_bytes, replica_bytes, trial_flops
+
+IMAGE, CLASSES = (1, 8, 8), 10
+
+
+def seconds(config: TrialConfig, count: int = 1, device: str = "cpu") -> float:
+    return cohort_seconds([config] * count, IMAGE, CLASSES, 360, DEVICES[device])
+
+
+def test_a_measured_digits_trial_is_predicted_within_a_factor_of_two() -> None:
+    # Stack of 8 to 32, one core: 3.7 ms a trial and epoch at width 128, 10 ms at 256 (measured).
+    for width, measured in ((128, 3.7e-3), (256, 10e-3)):
+        config = TrialConfig(width=width, batch_size=50, epochs=1, csr_examples=0)
+        assert measured / 2 < seconds(config, 16) / 16 < measured * 2
+
+
+def test_adversarial_training_costs_many_times_more() -> None:
+    plain = TrialConfig(csr_examples=0)
+    adversarial = TrialConfig(csr_examples=0, regularizers=(("adversarial", 0.5),))
+    ratio = trial_flops(adversarial, IMAGE, CLASSES, 0) / trial_flops(plain, IMAGE, CLASSES, 0)
+    assert 5 < ratio < 10
+
+
+def test_cost_grows_with_epochs_examples_and_critical_samples() -> None:
+    base = trial_flops(TrialConfig(csr_examples=0), IMAGE, CLASSES, 360)
+    assert trial_flops(TrialConfig(csr_examples=0, epochs=120), IMAGE, CLASSES, 360) == pytest.approx(
+        2 * base
+    )
+    assert trial_flops(TrialConfig(), IMAGE, CLASSES, 360) > base
+
+
+def test_narrow_nets_on_a_gpu_wait_for_kernels_so_a_stack_costs_no_more() -> None:
+    config = TrialConfig(width=64, csr_examples=0)
+    assert seconds(config, 16, "H200") == pytest.approx(seconds(config, 1, "H200"))
+
+
+def test_a_stacks_memory_is_the_data_once_and_weights_for_each() -> None:
+    config = TrialConfig(width=4096)
+    assert replica_bytes(config, IMAGE, CLASSES) > 3 * 4 * 4096 * 4096
+    assert fixed_bytes([config, config], IMAGE, 700) == 4 * 64 * 1700
+
+
+def test_the_table_says_what_is_measured() -> None:
+    assert CPU.measured
+    assert not any(device.measured for device in DEVICES.values() if device.is_gpu)

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from memory_study.config import TrialConfig
+from sweeps import _ledger
+from sweeps._batch import Outcome
+from sweeps._ledger import Entry, LedgerError, merge, read_ledger, sqlite_path
+from sweeps._writers import open_writer
+
+Trials = Callable[[int], tuple[TrialConfig, ...]]
+
+
+@pytest.fixture
+def uri(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/mlflow.db"
+
+
+def test_a_store_that_does_not_exist_holds_nothing_and_is_not_created(uri: str, tmp_path: Path) -> None:
+    assert read_ledger(uri, "x").entries == {}
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("reader", ["_read_file", "_read_with_client"])
+def test_both_readers_see_each_trials_best_run(
+    reader: str, uri: str, trials: Trials, outcome: Callable[..., Outcome]
+) -> None:
+    done, failed, _ = trials(3)
+    open_writer(uri, "x").write([outcome(done), outcome(failed, error="ValueError: no")])
+    file = sqlite_path(uri)
+    found = getattr(_ledger, reader)(file if reader == "_read_file" else uri, "x").entries
+    assert {trial: entry.status for trial, entry in found.items()} == {
+        done.id: "FINISHED",
+        failed.id: "FAILED",
+    }
+
+
+def test_an_experiment_that_does_not_exist_holds_nothing(uri: str) -> None:
+    open_writer(uri, "x")
+    assert read_ledger(uri, "y").entries == {}
+
+
+def test_runs_in_the_trash_do_not_count(uri: str, trials: Trials, outcome: Callable[..., Outcome]) -> None:
+    from mlflow import MlflowClient
+
+    (trial,) = trials(1)
+    open_writer(uri, "x").write([outcome(trial)])
+    MlflowClient(uri).delete_run(read_ledger(uri, "x").entries[trial.id].run_id)
+    assert read_ledger(uri, "x").entries == {}
+
+
+def test_figures_are_not_trials(uri: str, trials: Trials, outcome: Callable[..., Outcome]) -> None:
+    from mlflow import MlflowClient
+
+    open_writer(uri, "x").write([outcome(trials(1)[0])])
+    client = MlflowClient(uri)
+    client.create_run(client.get_experiment_by_name("x").experiment_id, tags={"kind": "figures"})
+    assert set(read_ledger(uri, "x").entries) == {trials(1)[0].id}
+
+
+@pytest.mark.parametrize("reader", ["sql", "client"])
+def test_records_of_another_schema_are_refused(
+    reader: str, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_writer(uri, "x")
+    with sqlite3.connect(sqlite_path(uri) or "") as connection:
+        connection.execute("update experiment_tags set value = '999' where key = 'memory_study.schema'")
+    if reader == "client":
+        monkeypatch.setattr(_ledger, "sqlite_path", lambda _: None)
+    with pytest.raises(LedgerError, match=r"schema 999, and this version .* schema 1; .* --experiment"):
+        read_ledger(uri, "x")
+
+
+def test_an_experiment_that_others_fill_is_refused(uri: str) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    client.create_run(client.create_experiment("theirs"))
+    with pytest.raises(LedgerError, match="did not write"):
+        read_ledger(uri, "theirs")
+    with pytest.raises(LedgerError, match="did not write"):
+        open_writer(uri, "theirs")
+
+
+def test_an_empty_experiment_is_adopted(uri: str) -> None:
+    from mlflow import MlflowClient
+
+    MlflowClient(uri).create_experiment("new")
+    open_writer(uri, "new")
+    assert read_ledger(uri, "new").exists
+
+
+def test_a_deleted_experiment_is_not_revived(uri: str) -> None:
+    from mlflow import MlflowClient
+
+    open_writer(uri, "x")
+    client = MlflowClient(uri)
+    client.delete_experiment(client.get_experiment_by_name("x").experiment_id)
+    for use in (read_ledger, open_writer):
+        with pytest.raises(LedgerError, match="was deleted; restore it"):
+            use(uri, "x")
+
+
+def test_a_store_of_an_older_mlflow_is_refused_by_the_writer(uri: str) -> None:
+    open_writer(uri, "x")
+    with sqlite3.connect(sqlite_path(uri) or "") as connection:
+        connection.execute("update alembic_version set version_num = 'cfd24bdc0731'")
+    from mlflow.tracking._tracking_service import utils
+
+    utils._tracking_store_registry._get_store_with_resolved_uri.cache_clear()
+    with pytest.raises(LedgerError, match="out-of-date database schema"):
+        open_writer(uri, "x")
+
+
+def test_of_several_runs_of_a_trial_the_best_counts() -> None:
+    rows = [("t", "RUNNING", "a"), ("t", "FINISHED", "b"), ("t", "FAILED", "c"), ("u", "RUNNING", "d")]
+    for order in (rows, rows[::-1]):
+        found = merge(order)
+        assert (found["t"].status, found["t"].run_id) == ("FINISHED", "b")
+        assert set(found["t"].stale) == {"a", "c"}
+        assert found["u"] == Entry("RUNNING", "d")
+
+
+@pytest.mark.parametrize(
+    ("uri", "path"),
+    [
+        ("sqlite:///a.db", Path("a.db")),
+        ("sqlite:////b/a.db", Path("/b/a.db")),
+        ("sqlite:///a.db?timeout=5", Path("a.db")),
+        ("http://host", None),
+        ("postgresql://u@h/d", None),
+    ],
+)
+def test_a_sqlite_uri_names_a_file(uri: str, path: Path | None) -> None:
+    assert sqlite_path(uri) == path

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sweeps._log import log_file, quiet
+from sweeps._version import code_version
+
+
+CHATTER = """
+import os, subprocess, sys
+from pathlib import Path
+from sweeps._log import quiet
+try:
+    with quiet(Path("logs/x.log")) as screen:
+        print("python chatter")
+        os.write(2, b"native chatter\\n")
+        subprocess.run([sys.executable, "-c", "print('child chatter')"], check=True)
+        print("for people", file=screen)
+        raise KeyboardInterrupt
+except KeyboardInterrupt:
+    print("after")
+    print("problem", file=sys.stderr)
+"""
+
+
+def test_whatever_prints_goes_to_the_log_and_the_screen_stays_clean(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", CHATTER]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=True)
+    assert (done.stdout, done.stderr) == ("for people\nafter\n", "problem\n")
+    logged = set((tmp_path / "logs" / "x.log").read_text().splitlines())
+    assert {"python chatter", "native chatter", "child chatter"} <= logged
+
+
+def test_a_log_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="Is a directory"), quiet(tmp_path):
+        pass
+
+
+def test_log_files_are_named_after_their_sweep(tmp_path: Path) -> None:
+    assert log_file(tmp_path, "capacity").name.startswith("capacity-2")
+
+
+def test_the_code_version_is_the_commit_of_a_checkout() -> None:
+    version, dirty = code_version()
+    assert version
+    assert isinstance(dirty, bool)
+
+
+def test_a_copy_outside_a_checkout_has_the_packages_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sweeps import _version
+
+    (tmp_path / "sweeps").mkdir()
+    monkeypatch.setattr(_version, "__file__", str(tmp_path / "sweeps" / "_version.py"))
+    version, dirty = code_version()
+    assert len(version) < 40
+    assert not dirty

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from memory_study.config import TrialConfig
+from sweeps import _tracking
+from sweeps._batch import Outcome
+from sweeps._ledger import LedgerError
+from sweeps._tracking import Tracker
+from sweeps._writers import Writer
+
+Trials = Callable[[int], tuple[TrialConfig, ...]]
+Outcomes = Callable[..., Outcome]
+
+
+class StoreError(Exception):
+    def __init__(self, code: str) -> None:
+        super().__init__(f"{code}: store says no\nsecond line")
+        self.error_code = code
+
+
+class FakeWriter:
+    """Remembers what is written; raises what ``errors`` holds first."""
+
+    def __init__(self, errors: Sequence[Exception] = (), poison: str = "") -> None:
+        self.written: list[str] = []
+        self.errors = list(errors)
+        self.poison = poison
+
+    def write(self, outcomes: Sequence[Outcome]) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+        if self.poison in [o.config.id for o in outcomes]:
+            raise StoreError("INVALID_PARAMETER_VALUE")
+        self.written += [o.config.id for o in outcomes]
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_tracking, "FIRST_WAIT", 0.01)
+
+
+def opened(writer: Writer) -> Tracker:
+    tracker = Tracker(lambda: writer)
+    tracker.open()
+    return tracker
+
+
+def test_everything_submitted_is_written_in_order(trials: Trials, outcome: Outcomes) -> None:
+    writer = FakeWriter()
+    tracker = opened(writer)
+    tracker.submit([outcome(t) for t in trials(5)[:2]])
+    tracker.submit([outcome(t) for t in trials(5)[2:]])
+    tally = tracker.close(5)
+    assert writer.written == [t.id for t in trials(5)]
+    assert (tally.finished, tally.waiting, tally.ids) == (5, 0, frozenset(writer.written))
+
+
+def test_a_trial_submitted_twice_is_written_once(trials: Trials, outcome: Outcomes) -> None:
+    writer = FakeWriter()
+    tracker = opened(writer)
+    for _ in range(3):
+        tracker.submit([outcome(t) for t in trials(2)])
+    assert tracker.close(5).finished == 2
+    assert len(writer.written) == 2
+
+
+def test_a_store_that_is_away_costs_nothing(trials: Trials, outcome: Outcomes) -> None:
+    away: list[Exception] = [
+        StoreError("INTERNAL_ERROR"),
+        ConnectionError("gone"),
+        StoreError("TEMPORARILY_UNAVAILABLE"),
+    ]
+    writer = FakeWriter(away)
+    tracker = opened(writer)
+    started = time.monotonic()
+    tracker.submit([outcome(t) for t in trials(3)])
+    assert time.monotonic() - started < 0.1
+    tally = tracker.close(5)
+    assert (tally.finished, tally.trouble) == (3, "")
+    assert len(writer.written) == 3
+
+
+def test_trouble_is_told_while_it_lasts(trials: Trials, outcome: Outcomes) -> None:
+    writer = FakeWriter([StoreError("TEMPORARILY_UNAVAILABLE")] * 1000)
+    tracker = opened(writer)
+    tracker.submit([outcome(t) for t in trials(3)])
+    tally = tracker.close(0.2)
+    assert tally.trouble == "TEMPORARILY_UNAVAILABLE: store says no"
+    assert (tally.finished, tally.waiting) == (0, 3)
+
+
+def test_what_cannot_be_written_does_not_hold_up_the_rest(
+    trials: Trials, outcome: Outcomes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bad = trials(4)[2]
+    writer = FakeWriter(poison=bad.id)
+    tracker = opened(writer)
+    tracker.submit([outcome(t) for t in trials(4)])
+    tally = tracker.close(5)
+    assert tally.finished == 3
+    assert tally.waiting == 0
+    assert [name for name, _ in tally.lost] == [bad.name]
+    assert "INVALID_PARAMETER_VALUE" in tally.lost[0][1]
+
+
+def test_a_mistake_of_ours_is_told_and_not_repeated(trials: Trials, outcome: Outcomes) -> None:
+    tracker = opened(FakeWriter([TypeError("a bug"), TypeError("a bug")]))
+    tracker.submit([outcome(trials(1)[0])])
+    assert "a bug" in tracker.close(5).lost[0][1]
+
+
+def test_closing_waits_as_long_as_something_is_written(trials: Trials, outcome: Outcomes) -> None:
+    class Slow(FakeWriter):
+        def write(self, outcomes: Sequence[Outcome]) -> None:
+            time.sleep(0.05)
+            super().write(outcomes)
+
+    tracker = opened(Slow())
+    for trial in trials(10):
+        tracker.submit([outcome(trial)])
+    assert tracker.close(0.2).finished == 10
+
+
+def test_a_tally_counts_failures_divergence_and_the_best(outcome: Outcomes) -> None:
+    real, better, noisy = (
+        TrialConfig(),
+        TrialConfig(seed=1),
+        TrialConfig(corruption="randY", corruption_level=1.0),
+    )
+    tracker = opened(FakeWriter())
+    tracker.submit([outcome(real, 0.5), outcome(better, 0.75), outcome(noisy, 0.9)])
+    tracker.submit([outcome(TrialConfig(seed=2), error="ValueError: no")])
+    tally = tracker.close(5)
+    assert tally.best == (0.75, better.name)
+    assert tally.failed == ((TrialConfig(seed=2).name, "ValueError: no"),)
+    assert tally.finished == 3
+
+
+def test_running_cohorts_are_known_by_their_beats() -> None:
+    tracker = opened(FakeWriter())
+    tracker.beat("a", 0)
+    tracker.beat("b", 3)
+    tracker.beat("a", 7)
+    assert tracker.tally().running == {"a": 7, "b": 3}
+    tracker.beat("a", -1)
+    assert tracker.close(1).running == {"b": 3}
+
+
+def test_a_store_that_refuses_is_told_at_the_start() -> None:
+    def refuse() -> Writer:
+        raise LedgerError("no such store")
+
+    with pytest.raises(LedgerError, match="no such store"):
+        Tracker(refuse).open()
+
+
+def test_a_lazy_tracker_opens_its_store_when_training_is_under_way(trials: Trials, outcome: Outcomes) -> None:
+    openings = []
+    writer = FakeWriter()
+
+    def open_store() -> Writer:
+        openings.append(True)
+        return writer
+
+    tracker = Tracker(open_store, lazy=True)
+    tracker.start()
+    tracker.beat("a", 0)
+    time.sleep(0.1)
+    assert not openings
+    tracker.submit([outcome(trials(1)[0])])
+    assert tracker.close(5).finished == 1
+
+
+def test_closing_an_idle_tracker_is_immediate() -> None:
+    tracker = Tracker(FakeWriter, lazy=True)
+    tracker.start()
+    started = time.monotonic()
+    tracker.close(60)
+    assert time.monotonic() - started < 2

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from memory_study.config import TrialConfig
+from memory_study.record import SCHEMA, Tag
+from sweeps import _tables
+from sweeps._batch import Outcome
+from sweeps._writers import ClientWriter, Writer, open_writer
+
+Trials = Callable[[int], tuple[TrialConfig, ...]]
+Outcomes = Callable[..., Outcome]
+
+
+class Store:
+    """A new SQLite store, written in one of the two ways and read with MLflow's client."""
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        self.uri = f"sqlite:///{folder}/mlflow.db"
+        self.client = MlflowClient(self.uri)
+        self.writer = self.open(kind)
+
+    def open(self, kind: str) -> Writer:
+        writer = open_writer(self.uri, "x")
+        experiment = self.client.get_experiment_by_name("x")
+        assert isinstance(writer, _tables.TableWriter)
+        return writer if kind == "tables" else ClientWriter(self.client, experiment.experiment_id)
+
+    def runs(self, view: int = 1) -> list[Any]:
+        experiment = self.client.get_experiment_by_name("x")
+        return list(self.client.search_runs([experiment.experiment_id], run_view_type=view))
+
+
+@pytest.fixture(params=["tables", "client"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def store(tmp_path: Path, kind: str) -> Store:
+    return Store(tmp_path, kind)
+
+
+def test_a_trial_is_one_run_with_all_that_was_measured(
+    store: Store, trials: Trials, outcome: Outcomes
+) -> None:
+    (trial,) = trials(1)
+    store.writer.write([outcome(trial, 0.25)])
+    (run,) = store.runs()
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == trial.name
+    assert (run.info.start_time, run.info.end_time) == (1000, 2000)
+    assert run.data.params == trial.params()
+    assert run.data.metrics == {
+        "train_loss": 0.25, "train_accuracy": 0.25, "best_validation_accuracy": 0.25, "test_accuracy": 0.25,
+        "diverged": 0.0,
+    }  # fmt: skip
+    assert run.data.tags[Tag.TRIAL] == trial.id
+    history = store.client.get_metric_history(run.info.run_id, "train_loss")
+    assert [(point.step, point.value) for point in history] == [(1, 0.25), (2, 0.25), (3, 0.25)]
+
+
+def test_both_ways_write_the_same_run(tmp_path: Path, trials: Trials, outcome: Outcomes) -> None:
+    (trial,) = trials(1)
+    seen = []
+    for kind in ("tables", "client"):
+        (tmp_path / kind).mkdir()
+        store = Store(tmp_path / kind, kind)
+        store.writer.write([outcome(trial)])
+        (run,) = store.runs()
+        tags = {k: v for k, v in run.data.tags.items() if k != "mlflow.user"}
+        own = Path(run.info.artifact_uri.removeprefix("file://")).relative_to(tmp_path / kind)
+        place = str(own).replace(run.info.run_id, "RUN")
+        seen.append((run.info.status, run.info.run_name, run.data.params, run.data.metrics, tags, place))
+    assert seen[0] == seen[1]
+
+
+def test_the_latest_value_of_a_curve_is_its_last_epochs(
+    store: Store, trials: Trials, outcome: Outcomes
+) -> None:
+    (trial,) = trials(1)
+    sample = outcome(trial)
+    assert sample.record is not None
+    curves = {"train_loss": ((1, 3.0), (2, 1.0), (3, 2.0))}
+    changed = Outcome(trial, sample.tags, 1, 2, type(sample.record)(trial.id, {}, curves))
+    store.writer.write([changed])
+    assert store.runs()[0].data.metrics["train_loss"] == 2.0
+
+
+def test_writing_again_changes_nothing(store: Store, kind: str, trials: Trials, outcome: Outcomes) -> None:
+    batch = [outcome(trial) for trial in trials(3)]
+    store.writer.write(batch[:1])
+    store.writer.write(batch)
+    store.open(kind).write(batch)
+    assert len(store.runs(view=3)) == 3
+
+
+def test_a_failed_trial_says_why_and_is_replaced_by_a_finished_one(
+    store: Store, trials: Trials, outcome: Outcomes
+) -> None:
+    (trial,) = trials(1)
+    store.writer.write([outcome(trial, error="ValueError: no")])
+    (run,) = store.runs()
+    assert (run.info.status, run.data.tags[Tag.ERROR], run.data.metrics) == ("FAILED", "ValueError: no", {})
+    store.writer.write([outcome(trial)])
+    (run,) = store.runs()
+    assert run.info.status == "FINISHED"
+    assert Tag.ERROR not in run.data.tags
+
+
+def test_a_run_that_was_interrupted_is_replaced(store: Store, trials: Trials, outcome: Outcomes) -> None:
+    (trial,) = trials(1)
+    experiment = store.client.get_experiment_by_name("x").experiment_id
+    stale = store.client.create_run(experiment, tags={Tag.TRIAL: trial.id}).info.run_id
+    store.client.log_metric(stale, "train_loss", 9.0)
+    store.writer.write([outcome(trial)])
+    (run,) = store.runs()
+    assert (run.info.status, run.data.metrics["train_loss"]) == ("FINISHED", 0.5)
+
+
+def test_another_experiments_runs_are_left_alone(
+    store: Store, tmp_path: Path, trials: Trials, outcome: Outcomes
+) -> None:
+    (trial,) = trials(1)
+    other = open_writer(store.uri, "y")
+    other.write([outcome(trial, error="no")])
+    store.writer.write([outcome(trial)])
+    experiment = store.client.get_experiment_by_name("y").experiment_id
+    assert [run.info.status for run in store.client.search_runs([experiment])] == ["FAILED"]
+
+
+def test_a_model_is_an_artifact_beside_the_database(
+    store: Store, tmp_path: Path, trials: Trials, outcome: Outcomes
+) -> None:
+    store.writer.write([outcome(trials(1)[0], model=b"weights")])
+    (run,) = store.runs()
+    found = store.client.download_artifacts(run.info.run_id, "model/model.pt", str(tmp_path))
+    assert Path(found).read_bytes() == b"weights"
+    assert Path(run.info.artifact_uri.removeprefix("file://")).is_relative_to(tmp_path / "mlartifacts")
+
+
+def test_a_long_curve_needs_several_calls_and_loses_nothing(
+    store: Store, outcome: Outcomes, record: Callable[..., Any]
+) -> None:
+    trial = TrialConfig(epochs=1500)
+    store.writer.write([outcome(trial)])
+    (run,) = store.runs()
+    assert len(store.client.get_metric_history(run.info.run_id, "train_loss")) == 1500
+
+
+def test_the_experiment_says_its_schema(store: Store) -> None:
+    assert store.client.get_experiment_by_name("x").tags[Tag.SCHEMA] == str(SCHEMA)
+
+
+def test_two_drivers_write_each_trial_once(tmp_path: Path, trials: Trials, outcome: Outcomes) -> None:
+    store = Store(tmp_path, "tables")
+    batches = [[outcome(trial) for trial in trials(40)[first : first + 8]] for first in range(0, 40, 4)]
+    threads = [
+        threading.Thread(target=lambda: [store.open("tables").write(batch) for batch in batches])
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(store.runs(view=3)) == 40
+
+
+def test_an_mlflow_with_other_tables_is_written_through_its_client(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _tables.tables_are_known()
+    monkeypatch.setattr(_tables, "_run_row", lambda *_: {"run_uuid": ""})
+    assert _tables._covers({"run_uuid": None}, _tables.SqlTag.__table__) is False
+    monkeypatch.setattr(_tables, "tables_are_known", lambda: False)
+    assert isinstance(open_writer(f"sqlite:///{tmp_path}/mlflow.db", "x"), ClientWriter)
