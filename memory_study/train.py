@@ -129,15 +129,17 @@ class Training:
         examples = self.shared.csr_examples
         if examples == 0 or not rows:
             return
-        inputs, _ = self.data.parts(slice(0, examples))
-        inputs = inputs.expand(len(self.configs), *inputs.shape[1:])
-        sets = {"csr_validation": self.validation[0][:, :examples].expand(len(self.configs), -1, -1, -1, -1)[rows],
-                "csr_train": inputs[rows]}  # fmt: skip
-        for name, images in sets.items():
-            critical = self._critical_samples(name, images, rows, epoch)
-            for row, count in zip(rows, critical.sum(1).tolist(), strict=True):
-                low, high = wilson_interval(count, images.shape[1])
-                values = {name: count / images.shape[1], f"{name}_low": low, f"{name}_high": high}
+        validation = self.validation[0]
+        sets = {
+            "csr_validation": (validation.shape[1], lambda part: validation[:, part]),
+            "csr_train": (len(self.data), lambda part: self.data.parts(part)[0]),
+        }
+        for name, (available, images) in sets.items():
+            total = min(examples, available)
+            counts = self._count_critical(name, images, total, rows, epoch)
+            for row, count in zip(rows, counts, strict=True):
+                low, high = wilson_interval(count, total)
+                values = {name: count / total, f"{name}_low": low, f"{name}_high": high}
                 self.histories[self.configs[row].id].measure(epoch, values)
 
     def leaving(self, last: bool) -> list[int]:
@@ -190,13 +192,16 @@ class Training:
 
         return search(self.network, parameters, buffers, inputs, self.search, noise)[0]
 
-    def _critical_samples(self, name: str, images: Tensor, rows: list[int], epoch: int) -> Tensor:
-        """Which of ``images`` [row, example, ...] are critical: bool [row, example]."""
+    def _count_critical(
+        self, name: str, images: Callable[[slice], Tensor], total: int, rows: list[int], epoch: int
+    ) -> list[int]:
+        """How many of the first ``total`` examples of ``images(part)`` [replica or 1, ...] are critical, by row."""
         parameters, buffers = self.parameters.keep(rows), self.buffers.keep(rows)
         seeds = [self.configs[row].seed for row in rows]
-        found = []
-        for start in range(0, images.shape[1], CSR_CHUNK):
-            part = images[:, start : start + CSR_CHUNK].contiguous()
+        counts = torch.zeros(len(rows), dtype=torch.long, device=self.device)
+        for start in range(0, total, CSR_CHUNK):
+            part = images(slice(start, min(start + CSR_CHUNK, total)))
+            part = part.expand(len(self.configs), *part.shape[1:])[rows]
             draws = ReplicaDraws(EpochDraws(epoch, self.device, self.dtype), seeds)
 
             def noise(
@@ -204,8 +209,8 @@ class Training:
             ) -> Tensor:
                 return draws.normal(f"{name} {start} {iteration}", tuple(part.shape[1:]))
 
-            found.append(search(self.network, parameters, buffers, part, self.search, noise)[1])
-        return torch.cat(found, 1)
+            counts += search(self.network, parameters, buffers, part, self.search, noise)[1].sum(1)
+        return [int(count) for count in counts]
 
 
 def train(
