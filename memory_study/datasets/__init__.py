@@ -6,8 +6,19 @@ A file ``<name>.py`` holds ``DATASET``, which says what is in the data set, puts
 
 from __future__ import annotations
 
-from memory_study.datasets._find import load, location, names, prepare
+from memory_study.datasets._find import describe, load, location, names, prepare
 from memory_study.datasets._source import DataError, Dataset, DatasetInfo, Images
 from memory_study.datasets._splits import Splits
 
-__all__ = ["DataError", "Dataset", "DatasetInfo", "Images", "Splits", "load", "location", "names", "prepare"]
+__all__ = [
+    "DataError",
+    "Dataset",
+    "DatasetInfo",
+    "Images",
+    "Splits",
+    "describe",
+    "load",
+    "location",
+    "names",
+    "prepare",
+]

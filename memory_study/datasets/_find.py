@@ -60,6 +60,13 @@ def prepare(dataset: str, data_dir: Path, image_size: int = 0) -> DatasetInfo:
     return find(dataset).prepare(location(dataset, data_dir), image_size)
 
 
+def describe(dataset: str, data_dir: Path, image_size: int = 0) -> DatasetInfo:
+    """What :func:`prepare` would say of a data set, without downloading it. Raises DataError likewise."""
+    if image_size < 0:
+        raise DataError(f"--image-size {image_size} is too small; use 0 (keep the size) or more")
+    return find(dataset).describe(location(dataset, data_dir), image_size)
+
+
 def load(config: TrialConfig, location: Path) -> Splits:
     """The data of a trial: see :class:`Splits`. Raises DataError where the data is absent, damaged or too
     small.

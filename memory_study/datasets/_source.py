@@ -80,7 +80,10 @@ class Images:
 
 
 class Dataset(Protocol):
-    """One data set. Both methods raise :class:`DataError`, and may be called by several processes at once."""
+    """One data set. All methods raise :class:`DataError`, and may be called by several processes at once."""
+
+    def describe(self, location: Path, image_size: int) -> DatasetInfo:
+        """What :meth:`prepare` would say, without fetching anything: published facts, or those of a local folder."""
 
     def prepare(self, location: Path, image_size: int) -> DatasetInfo:
         """Put the data in place at ``location``, checked, if it is not. Cheap and without torch where it is.

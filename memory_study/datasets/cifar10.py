@@ -56,15 +56,17 @@ class Cifar10:
     def prepare(self, location: Path, image_size: int) -> DatasetInfo:
         """Downloads the files that are missing."""
         self.files.contents(location)
-        return self._info(image_size or 32)
+        return self.describe(location, image_size)
 
     def read(self, location: Path, image_size: int) -> Images:
         """All images, the training batches in their order."""
         contents = self.files.contents(location)
         train, test = ([contents[path] for path in batches] for batches in (TRAIN, TEST))
-        return Images(self._info(image_size or 32), *_unpickle(train), *_unpickle(test), white=255)
+        return Images(self.describe(location, image_size), *_unpickle(train), *_unpickle(test), white=255)
 
-    def _info(self, side: int) -> DatasetInfo:
+    def describe(self, location: Path, image_size: int) -> DatasetInfo:
+        """The published facts."""
+        side = image_size or 32
         counts = (self.train_examples, self.test_examples, self.held_out)
         return DatasetInfo("cifar10", "", (3, side, side), CLASSES, *counts)
 

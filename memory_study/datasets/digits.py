@@ -17,6 +17,10 @@ class Digits:
     """Always in place."""
 
     def prepare(self, location: Path, image_size: int) -> DatasetInfo:
+        """Nothing to do."""
+        return self.describe(location, image_size)
+
+    def describe(self, location: Path, image_size: int) -> DatasetInfo:
         """The facts above."""
         side = image_size or 8
         classes = tuple(map(str, range(10)))
@@ -32,7 +36,7 @@ class Digits:
         digits = load_digits()
         images = torch.from_numpy(digits.images).to(torch.uint8).unsqueeze(1)
         return Images(
-            self.prepare(location, image_size),
+            self.describe(location, image_size),
             images,
             torch.from_numpy(digits.target).long(),
             None,

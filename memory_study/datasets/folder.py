@@ -23,6 +23,10 @@ class Folder:
         """Decodes what the cache does not have. With an image size, resizes and crops the images to it."""
         return _cached(location, image_size, Cache.info)
 
+    def describe(self, location: Path, image_size: int) -> DatasetInfo:
+        """What :meth:`prepare` says: only the decoded images tell their size and content."""
+        return self.prepare(location, image_size)
+
     def read(self, location: Path, image_size: int) -> Images:
         """All images, grey where every single one is grey, else RGB."""
         return _cached(location, image_size, Cache.images)

@@ -43,16 +43,18 @@ class Mnist:
     def prepare(self, location: Path, image_size: int) -> DatasetInfo:
         """Downloads the files that are missing."""
         self.files.contents(location)
-        return self._info(image_size or 28)
+        return self.describe(location, image_size)
 
     def read(self, location: Path, image_size: int) -> Images:
         """All images."""
         contents = self.files.contents(location)
         train, train_labels, test, test_labels = (_parse(contents[path]) for path in self.files.md5)
-        info, train, test = self._info(image_size or 28), train.unsqueeze(1), test.unsqueeze(1)
+        info, train, test = self.describe(location, image_size), train.unsqueeze(1), test.unsqueeze(1)
         return Images(info, train, train_labels.long(), test, test_labels.long(), white=255)
 
-    def _info(self, side: int) -> DatasetInfo:
+    def describe(self, location: Path, image_size: int) -> DatasetInfo:
+        """The published facts."""
+        side = image_size or 28
         classes = tuple(map(str, range(10)))
         counts = (self.train_examples, self.test_examples, self.held_out)
         return DatasetInfo("mnist", "", (1, side, side), classes, *counts)

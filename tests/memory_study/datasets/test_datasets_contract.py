@@ -16,7 +16,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memory_study.config import TrialConfig
-from memory_study.datasets import DataError, Images, Splits, _find, digits, load, location, names, prepare
+from memory_study.datasets import (
+    DataError,
+    Images,
+    Splits,
+    _find,
+    describe,
+    digits,
+    load,
+    location,
+    names,
+    prepare,
+)
 from memory_study.datasets._splits import _statistics, split
 
 Offline = Callable[[str], tuple[str, Path]]
@@ -41,7 +52,9 @@ def test_the_data_sets_are_those_that_have_a_file():
 @every_data_set
 def test_what_prepare_promises_is_what_load_gives(name: str, offline: Offline, loaded: Load):
     dataset, data_dir = offline(name)
+    promised = describe(dataset, data_dir)
     info = prepare(dataset, data_dir)
+    assert promised == info
     data = loaded(dataset, data_dir, info.largest_train_size)
     assert data.classes == info.classes
     assert data.train_inputs.shape == (info.largest_train_size, *info.image_shape)
