@@ -199,7 +199,8 @@ def _run(
             if settings.address == "inline":
                 from sweeps import _inline
 
-                _inline.run(_pack(question, todo, settings, this_machine(settings)), job, screen, ended)
+                tasks = _pack(question, todo, settings, this_machine(settings))
+                _inline.run(tasks, job, settings.cpus or 1, screen, ended)
             else:
                 silence_ray()
                 from sweeps import _launch
@@ -211,10 +212,6 @@ def _run(
         return 128 + received[0] if received else INTERRUPTED
     except LedgerError as error:
         raise InputError([str(error)]) from None
-    except OSError as error:
-        raise InputError(
-            [f"--log-dir {settings.log_dir} cannot be written to ({error}); name another"]
-        ) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from sweeps._flags import InputError
+
 
 def log_file(folder: Path, sweep: str) -> Path:
     """A new log file's path: its name says which sweep started when, and in which process."""
@@ -23,12 +25,9 @@ def quiet(path: Path) -> Iterator[TextIO]:
     output.
 
     Ray's and MLflow's processes inherit the descriptors, so replacing ``sys.stdout`` alone would not silence
-    them. Raises OSError where the file cannot be written.
+    them. Raises :class:`sweeps._flags.InputError` where the file cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", buffering=1) as log:
-        log.write(f"{' '.join(sys.argv)}\n")
-        log.flush()
+    with _open(path) as log:
         sys.stdout.flush()
         sys.stderr.flush()
         kept = os.dup(1), os.dup(2)
@@ -44,6 +43,16 @@ def quiet(path: Path) -> Iterator[TextIO]:
             for number, descriptor in enumerate(kept, start=1):
                 os.dup2(descriptor, number)
                 os.close(descriptor)
+
+
+def _open(path: Path) -> TextIO:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        log = path.open("a", buffering=1)
+        log.write(f"{' '.join(sys.argv)}\n")
+    except OSError as error:
+        raise InputError([f"--log-dir {path.parent} cannot be written to ({error}); name another"]) from None
+    return log
 
 
 def silence_ray() -> None:

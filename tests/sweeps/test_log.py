@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from sweeps._flags import InputError
 from sweeps._log import log_file, quiet
 from sweeps._version import code_version
-
 
 CHATTER = """
 import os, subprocess, sys
 from pathlib import Path
+from sweeps._flags import InputError
 from sweeps._log import quiet
 try:
     with quiet(Path("logs/x.log")) as screen:
@@ -38,7 +39,8 @@ def test_whatever_prints_goes_to_the_log_and_the_screen_stays_clean(tmp_path: Pa
 
 
 def test_a_log_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="Is a directory"), quiet(tmp_path):
+    (tmp_path / "x.log").mkdir()
+    with pytest.raises(InputError, match=r"--log-dir .* cannot be written to"), quiet(tmp_path / "x.log"):
         pass
 
 
