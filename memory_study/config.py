@@ -102,6 +102,10 @@ class TrialConfig:
     seed: int = _field("replica", 0, "names every random draw: weights, batches, corruption, noise")
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            if field.type == "float":
+                # One number is one text, hence one id: 1 is 1.0, and -0.0 (which adding 0.0 rounds away) is 0.0.
+                object.__setattr__(self, field.name, float(getattr(self, field.name)) + 0.0)
         strengths = dict(self.regularizers)
         pairs = tuple(
             (kind, float(strength)) for kind, strength in sorted(strengths.items()) if strength != 0
@@ -172,6 +176,11 @@ def _problems(c: TrialConfig) -> Any:
         yield f"noise level {c.corruption_level:g} is not a fraction; use 0 <= level <= 1{percent}"
     elif c.corruption == "none" and c.corruption_level > 0:
         yield f"noise level {c.corruption_level:g} has no kind; use it with --corruption randX or randY"
+    if c.model.startswith("cnn") and (c.train_size - 1) % max(c.batch_size, 1) == 0:
+        yield (
+            f"--train-size {c.train_size} in batches of {c.batch_size} leaves a batch of one example, which batch "
+            "normalization cannot train on; use another --batch-size"
+        )
     if not (c.learning_rate > 0 and math.isfinite(c.learning_rate)):
         yield f"--learning-rate {c.learning_rate:g} is not a step size; use a number above 0"
     for name in ("momentum", "batch_norm_momentum"):
