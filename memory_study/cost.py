@@ -5,6 +5,7 @@ Tests hold these formulas against the real models; packing and ``--dry-run`` bui
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -71,7 +72,9 @@ def replica_cost(config: TrialConfig, image: ImageShape, classes: int) -> Cost:
         products += kernel * height * width
         activations += 2 * config.width * height * width + config.width * pooled_height * pooled_width
         channels, flat = config.width, config.width * pooled_height * pooled_width
-    first = KERNEL * KERNEL * image[0] * config.width * convolution_sizes(config.model, image)[0][0] ** 2
+    first = (
+        KERNEL * KERNEL * image[0] * config.width * math.prod(convolution_sizes(config.model, image)[0][:2])
+    )
     for units_out in CNN_DENSE:
         parameters += flat * units_out + units_out + 2 * units_out
         products += flat * units_out
