@@ -58,7 +58,7 @@ class Training:
         self.optimizer = SGD(parameters, self.shared.momentum, self.network.kernels)
         buffers = [self.network.initial_buffers()] * len(self.configs)
         self.buffers = Stack.of(self.network.buffer_shapes, buffers, like)
-        self.search = Search.of(self.shared, (1 / self.scaling.std).to(device, self.dtype))
+        self.search = Search.of(self.shared, 1 / self.scaling.std.to(device, self.dtype))
 
     @property
     def parameters(self) -> Stack:
