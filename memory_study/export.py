@@ -2,7 +2,8 @@
 
 The file is a dictionary of plain values and tensors, loaded with ``torch.load(path, weights_only=True)``; its
 ``layers`` name classes of ``torch.nn`` and their arguments, so a net is built from it in one line:
-``torch.nn.Sequential(*[getattr(torch.nn, kind)(**arguments) for kind, arguments in saved["layers"]])``.
+``net = torch.nn.Sequential(*[getattr(torch.nn, kind)(**arguments) for kind, arguments in saved["layers"]])``,
+then ``net.load_state_dict(saved["state_dict"])`` and ``net.eval()``.
 """
 
 from __future__ import annotations
@@ -52,14 +53,16 @@ def build(saved: dict[str, Any]) -> nn.Sequential:
     Raises RuntimeError (torch's) where the tensors do not fit the layers.
     """
     net = nn.Sequential(*[getattr(nn, kind)(**arguments) for kind, arguments in saved["layers"]])
-    net.load_state_dict(saved["state_dict"], strict=False)
+    net.load_state_dict(saved["state_dict"])
     return net.eval()
 
 
 def _scaling_layer(mean: Tensor, std: Tensor) -> tuple[Layer, dict[str, Tensor]]:
     """(x - mean) / std per channel as the one class of torch.nn that does that: a frozen batch normalization."""
     arguments: dict[str, int | float | bool] = {"num_features": mean.numel(), "affine": False, "eps": 0.0}
-    return ("BatchNorm2d", arguments), {"0.running_mean": mean.flatten(), "0.running_var": std.flatten() ** 2}
+    state = {"running_mean": mean.flatten(), "running_var": std.flatten() ** 2}
+    state["num_batches_tracked"] = torch.tensor(0)
+    return ("BatchNorm2d", arguments), {f"0.{name}": tensor for name, tensor in state.items()}
 
 
 def _shift(name: str) -> str:

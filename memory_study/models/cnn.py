@@ -125,7 +125,11 @@ class SmallAlexNet:
         def add_norm(kind: str, block: str, features: int) -> None:
             tensors = {"weight": parameters[f"{block}.scale"][0], "bias": parameters[f"{block}.shift"][0]}
             running = {
-                f"running_{n}": buffers[f"{block}.{m}"][0] for n, m in (("mean", "mean"), ("var", "variance"))
+                "running_mean": buffers[f"{block}.mean"][0],
+                "running_var": buffers[f"{block}.variance"][0],
+                "num_batches_tracked": torch.tensor(
+                    0
+                ),  # unused under a constant momentum, but part of the layer
             }
             add(
                 kind,
