@@ -1,7 +1,8 @@
 """Training a cohort: data, corruption, stack, train, measure.
 
 A replica that diverged, or converged where trials stop there, leaves the stack; the others do not notice. On a CPU
-with one thread every result is the same, bit for bit, whatever the stack.
+with one thread every result is the same, bit for bit, whatever the stack: up to rounding only without momentum in
+batches above 384, where a product that adds to the parameters rounds unlike one that is added to them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from memory_study._training_data import Scaling, TrainingData
 from memory_study.cohort import Cohort
 from memory_study.config import TrialConfig
 from memory_study.datasets import Splits
-from memory_study.measures.accuracy import predict
+from memory_study.measures.accuracy import CPU_CHUNK, predict
 from memory_study.measures.critical_samples import Search, search, wilson_interval
 from memory_study.models import Stack
 from memory_study.optimizers import SGD, Accumulate, as_rates, learning_rates
@@ -171,7 +172,8 @@ class Training:
     def _parts(self) -> list[slice]:
         """The training set in passes: in one where all replicas share their inputs, else small enough to copy."""
         examples = len(self.data)
-        step = examples if not any(c.corruption == "randX" for c in self.configs) else 1000
+        # A multiple of the passes of `predict` on a CPU, so that these hold the same examples either way.
+        step = examples if not any(c.corruption == "randX" for c in self.configs) else 8 * CPU_CHUNK
         return [slice(start, min(start + step, examples)) for start in range(0, examples, step)]
 
     def _accumulate(
