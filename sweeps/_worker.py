@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -75,3 +76,15 @@ def run_task(config: Mapping[str, Any], tasks: Sequence[Task], job: Job, tracker
     left = tuple(trial for trial in task.cohort.configs if trial.id not in seen)
     if left:
         train(Cohort(left), job, ActorSink(tracker), task.gpu)
+        _return_freed_memory()
+
+
+def _return_freed_memory() -> None:
+    """Give the C library's free memory back to the system.
+
+    Tune runs each task in a new thread, glibc gives new threads arenas of their own, and every arena would keep what
+    one cohort needed: measured at MNIST, 120 MB more with each task.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc only
+    if trim is not None:
+        trim(0)
