@@ -110,7 +110,7 @@ def plain_nets(training):
         one = slice(row, row + 1)
         layers, state = training.network.layers(training.parameters.rows(one), training.buffers.rows(one))
         net = nn.Sequential(*[getattr(nn, kind)(**arguments) for kind, arguments in layers]).double()
-        net.load_state_dict({name: tensor.clone() for name, tensor in state.items()}, strict=False)
+        net.load_state_dict({name: tensor.clone() for name, tensor in state.items()})
         nets.append(net.train())
     return nets
 
