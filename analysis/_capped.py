@@ -73,6 +73,11 @@ def verdicts(trials: pd.DataFrame) -> list[str]:
     return [_verdict(result) for result in _results(trials)] or ["C12 not enough data: no finished trials"]
 
 
+def outcomes(trials: pd.DataFrame) -> dict[str, str]:
+    """The first words of each panel's verdict, such as ``C12 supported here``. ``trials`` are labelled."""
+    return {result.panel: _verdict(result).partition(":")[0] for result in _results(trials)}
+
+
 def _results(trials: pd.DataFrame) -> list[Capped]:
     kind_of = trials.drop_duplicates("regularizers").set_index("regularizers")["regularizer"].to_dict()
     return [

@@ -32,8 +32,8 @@ def tabulate(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
 
     Besides the two accuracies with intervals and seeds: ``diverged_real``, ``diverged_random`` and
     ``censored_random`` (trials that never fitted all random labels); ``on_envelope``: no setting of the same
-    regularizer, the control included, is better in both; ``loss*``: of the regularizer, see
-    :mod:`analysis._capped`.
+    regularizer, the control included, is better in both; ``loss*``: of the regularizer, and ``claim``:
+    the panel's verdict on C12, see :mod:`analysis._capped`.
     """
     trials = _settings.labelled(_frames.with_columns(trials, COLUMNS))
     diverged, unfitted = trials["diverged"].fillna(0).gt(0), trials["converged"].eq(0)
@@ -54,6 +54,7 @@ def tabulate(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     )
     table["on_envelope"] = _on_envelope(table)
     table = table.join(_capped.losses_by_regularizer(trials), on=["panel", "regularizer"])
+    table["claim"] = table["panel"].map(_capped.outcomes(trials)).astype("str")
     order = {kind: place for place, kind in enumerate(_style.regularizer_order(table["regularizer"]))}
     strengths = _frames.strength_columns(table)
     return (
@@ -112,6 +113,7 @@ def draw(table: pd.DataFrame) -> Figure:
         rows = drawn[drawn["panel"] == name]
         left, right = part.subfigures(1, 2, width_ratios=(2.15, 1))
         part.suptitle(f"{name} · {_seeds(rows)}", x=0.02, ha="left", fontsize=11, weight="bold")
+        part.text(0.98, 0.98, rows["claim"].iloc[0], ha="right", va="top", fontsize=9.5)
         _draw_settings(left, rows, styles)
         _draw_losses(right.subplots(), table[table["panel"] == name], styles)
     handles = [
