@@ -11,7 +11,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from memory_study.config import TrialConfig
-from memory_study.cost import ImageShape, input_shape, replica_cost
+from memory_study.cost import replica_cost
+from memory_study.datasets import DatasetInfo
 from sweeps._ledger import sqlite_path
 from sweeps._options import Settings
 
@@ -41,23 +42,21 @@ def settings_problems(settings: Settings) -> Iterator[str]:
     yield from _address_problems(settings.address)
 
 
-def plan_problems(
-    config: TrialConfig, image: ImageShape, classes: int, examples: int, data: str
-) -> Iterator[str]:
-    """What about a trial does not fit the data set called ``data``."""
-    if config.train_size > examples:
-        yield f"--train-size {config.train_size} is more than {data} has; use at most {examples}"
-    smallest = min(image[1:])
-    if config.crop > smallest:
-        yield f"--crop {config.crop} leaves {data}'s {image[1]}x{image[2]} images; use at most {smallest}"
-    try:
-        replica_cost(config, input_shape(config, image), classes)
-    except ValueError as error:
-        yield str(error)
+def plan_problems(config: TrialConfig, info: DatasetInfo) -> Iterator[str]:
+    """What about a trial does not fit its data set."""
+    found = list(info.problems(config))
+    yield from found
+    if not found:
+        try:
+            replica_cost(config, info.image_shape, len(info.classes))
+        except ValueError as error:
+            yield str(error)
 
 
 def room_problems(trials: int, uri: str, log_dir: Path) -> Iterator[str]:
     """Disks too full for the store and the log of so many trials."""
+    if not trials:
+        return
     file = sqlite_path(uri)
     folders = {log_dir: LEAST_FREE_BYTES}
     if file is not None:

@@ -5,30 +5,23 @@ from __future__ import annotations
 import dataclasses
 import os
 import shlex
-import signal
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 from memory_study import datasets
 from memory_study.config import ConfigError, TrialConfig
-from memory_study.record import Tag
 from sweeps import _report
 from sweeps._checks import plan_problems, room_problems, settings_problems
+from sweeps._execute import FINISHED, SOME_FAILED, execute
 from sweeps._flags import InputError, parse_arguments
-from sweeps._job import Job
 from sweeps._ledger import LedgerError, read_ledger, sqlite_path
-from sweeps._log import log_file, quiet, silence_ray
 from sweeps._machine import cluster, this_machine
 from sweeps._options import Options, Settings, Sweep, resolve, settings_of
 from sweeps._pack import Facts, Machine, Task, pack
 from sweeps._plan import Todo, difference, distinct
-from sweeps._tracking import Tally
-from sweeps._version import code_version
 
-FINISHED, SOME_FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+BAD_INPUT, INTERRUPTED = 2, 130
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,10 +33,10 @@ class Question:
     location: Path
 
     def facts(self, config: TrialConfig) -> Facts:
-        """What packing must know of the data; the held-out set is taken to be as large as the test set."""
-        return Facts(
-            self.info.image_shape, len(self.info.classes), self.info.test_examples, self.info.test_examples
-        )
+        """What packing must know of the data."""
+        info = self.info
+        validation = info.test_examples if config.validation == "test" else info.held_out
+        return Facts(info.image_shape, len(info.classes), validation, info.test_examples)
 
 
 def main(sweep: Sweep, argv: Sequence[str] | None = None) -> int:
@@ -58,6 +51,10 @@ def main(sweep: Sweep, argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped before anything was trained", file=sys.stderr)  # noqa: T201
         return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain once more when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return SOME_FAILED
 
 
 def _main(sweep: Sweep, argv: Sequence[str]) -> int:
@@ -70,7 +67,17 @@ def _main(sweep: Sweep, argv: Sequence[str]) -> int:
     todo = difference(question.plan, ledger.entries, retry_failed=settings.retry_failed, limit=settings.limit)
     if settings.dry_run:
         return _dry_run(question, todo, settings)
-    return _train(sweep, question, todo, settings, argv)
+    if problems := list(room_problems(len(todo.train), settings.tracking_uri, settings.log_dir)):
+        raise InputError(problems)
+    command = shlex.join(["python", "-m", f"sweeps.{sweep.name}", *argv])
+    return execute(
+        sweep.name,
+        todo,
+        question.location,
+        lambda machine: _pack(question, todo, settings, machine),
+        settings,
+        command,
+    )
 
 
 def _understand(sweep: Sweep, argv: Sequence[str]) -> tuple[Options, Settings]:
@@ -100,7 +107,8 @@ def _ask(sweep: Sweep, options: Options, settings: Settings) -> Question:
     """The plan, once the data set is in place. Raises :class:`InputError`."""
     asked = str(options.shared.get("dataset", TrialConfig().dataset))
     try:
-        info = datasets.prepare(asked, settings.data_dir, int(options.shared.get("image_size", 0)))
+        look = datasets.describe if settings.dry_run else datasets.prepare
+        info = look(asked, settings.data_dir, int(options.shared.get("image_size", 0)))
     except datasets.DataError as error:
         raise InputError([str(error)]) from None
     shared = {**options.shared, "dataset": info.name, "dataset_digest": info.digest}
@@ -111,9 +119,7 @@ def _ask(sweep: Sweep, options: Options, settings: Settings) -> Question:
     problems = [
         problem
         for config in {config.shared: config for config in plan}.values()
-        for problem in plan_problems(
-            config, info.image_shape, len(info.classes), info.train_examples, info.name
-        )
+        for problem in plan_problems(config, info)
     ]
     if problems:
         raise InputError(problems)
@@ -134,85 +140,3 @@ def _dry_run(question: Question, todo: Todo, settings: Settings) -> int:
     for line in _report.dry_run(question.plan, todo, tasks, machine, settings.price_per_hour):
         print(line)  # noqa: T201
     return FINISHED
-
-
-def _train(sweep: Sweep, question: Question, todo: Todo, settings: Settings, argv: Sequence[str]) -> int:
-    command = shlex.join(["python", "-m", f"sweeps.{sweep.name}", *argv])
-    ended: list[Tally] = []
-    started = time.monotonic()
-    path = log_file(settings.log_dir, sweep.name)
-    stopped = 0
-    if todo.train:
-        if problems := list(room_problems(len(todo.train), settings.tracking_uri, settings.log_dir)):
-            raise InputError(problems)
-        stopped = _run(sweep, question, todo, settings, path, ended)
-    tally, missing = _account(todo, ended[0] if ended else Tally(), settings)
-    seconds = time.monotonic() - started
-    for line in _report.summary(todo, tally, missing, seconds, settings.tracking_uri, command):
-        print(line)  # noqa: T201
-    if todo.train:
-        print(_report.log_line(path))  # noqa: T201
-    if stopped:
-        return stopped
-    return SOME_FAILED if missing or tally.failed or tally.lost or todo.failed else FINISHED
-
-
-def _account(todo: Todo, tally: Tally, settings: Settings) -> tuple[Tally, int]:
-    """The tally, and how many trials left nothing. What does not add up is looked up in the store."""
-    missing = len(todo.train) - tally.finished - len(tally.failed) - len(tally.lost)
-    if not missing:
-        return tally, 0
-    try:
-        entries = read_ledger(settings.tracking_uri, settings.experiment).entries
-    except LedgerError:
-        return tally, missing
-    finished = sum(t.id in entries and entries[t.id].status == "FINISHED" for t in todo.train)
-    return dataclasses.replace(tally, finished=finished), missing - (finished - tally.finished)
-
-
-def _run(
-    sweep: Sweep, question: Question, todo: Todo, settings: Settings, log: Path, ended: list[Tally]
-) -> int:
-    """Train what is to do; 0, or an exit code if a signal ended it. ``ended`` gets the last tally."""
-    commit, dirty = code_version()
-    tags: dict[str, str] = {Tag.SWEEP: sweep.name, Tag.CODE: commit, Tag.DIRTY: str(dirty).lower()}
-    job = Job(
-        question.location,
-        settings.device,
-        settings.save_models,
-        settings.tracking_uri,
-        settings.experiment,
-        tags,
-    )
-    received: list[int] = []
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        if len(received) > 1:
-            os._exit(128 + number)  # asked twice: the store needs no farewell, its transactions are whole
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with quiet(log) as screen:
-            print(f"{sweep.name}: {len(todo.train)} trials to train", file=screen, flush=True)
-            if settings.address == "inline":
-                from sweeps import _inline
-
-                tasks = _pack(question, todo, settings, this_machine(settings))
-                _inline.run(tasks, job, settings.cpus or 1, screen, ended)
-            else:
-                silence_ray()
-                from sweeps import _launch
-
-                _launch.run(
-                    lambda machine: _pack(question, todo, settings, machine), job, settings, screen, ended
-                )
-    except KeyboardInterrupt:
-        return 128 + received[0] if received else INTERRUPTED
-    except LedgerError as error:
-        raise InputError([str(error)]) from None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    return 0

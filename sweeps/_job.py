@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -70,7 +72,8 @@ def train(cohort: Cohort, job: Job, sink: Sink, gpu: float = 1.0) -> None:
     sink.beat(cohort.id, 0)
     for part, records, failures in isolate(cohort, train_part, recover):
         for failure in failures:
-            print(failure.details, flush=True)  # noqa: T201 - goes to the task's log
+            with contextlib.suppress(OSError):  # the log's disk may be full
+                sys.stderr.write(failure.details)
         end = _milliseconds()
         sink.submit(outcomes(part, records, failures, tags, (start, end)))
         start = end

@@ -33,8 +33,8 @@ CACHE_BYTES = 8 * 2**20
 """Working set up to which a CPU stack gains from every further replica (measured, widths 64 to 128)."""
 
 WIDE, MOST_BEYOND_CACHE = 1024, 8
-"""Wider working sets still gain from sharing random draws and batches: at width 256 a stack of 8 takes a fifth
-less time a trial than alone, at 512 a tenth less, and at 1024 nothing (measured)."""
+"""Wider working sets still gain from sharing random draws and batches: at width 256 a stack of 8 takes a
+fifth less time a trial than alone, at 512 a tenth less, and at 1024 nothing (measured)."""
 
 MOST_ON_CPU, MOST_ON_GPU = 32, 256
 LEAST_ON_CPU, LEAST_ON_GPU = 8, 32

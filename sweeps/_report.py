@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -64,8 +65,14 @@ def summary(todo: Todo, tally: Tally, missing: int, seconds: float, uri: str, co
         yield f"{missing} trials are not in the store; the same command trains them: {command}"
     if todo.put_off:
         yield f"{todo.put_off} trials wait beyond --limit; the same command goes on"
-    yield f"results are in {uri}; look at them with: {look_at(uri)}"
-    yield f"next: python -m analysis --tracking-uri {uri}"
+    shown = without_password(uri)
+    yield f"results are in {shown}; look at them with: {look_at(shown)}"
+    yield f"next: python -m analysis --tracking-uri {shown}"
+
+
+def without_password(uri: str) -> str:
+    """A store's URI as it may be shown: terminals are copied into issues."""
+    return re.sub(r"(://[^:/@]+):[^@]+@", r"\1:***@", uri)
 
 
 def look_at(uri: str) -> str:

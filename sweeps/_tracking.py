@@ -4,6 +4,7 @@ store.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -17,6 +18,9 @@ from sweeps._writers import Writer
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 15.0
 """Seconds between attempts to reach a store that is away."""
+
+MOST_AT_ONCE = 64
+"""Trials waiting that are written together; a batch may be larger by one cohort."""
 
 HOPELESS = frozenset(
     {
@@ -144,6 +148,9 @@ class Tracker:
                 batch = self._queue.get(timeout=0.05)
             except queue.Empty:
                 continue
+            with contextlib.suppress(queue.Empty):  # a transaction costs as much as many trials
+                while len(batch) < MOST_AT_ONCE:
+                    batch = batch + self._queue.get_nowait()
             self._write(writer, batch)
         return None
 
@@ -168,7 +175,8 @@ class Tracker:
             for outcome in batch:
                 self._write(writer, [outcome])
             return
-        traceback.print_exception(error)
+        with contextlib.suppress(OSError):  # the log's disk may be full
+            traceback.print_exception(error)
         reason = (batch[0].config.name, f"could not be written: {first_line(error)}")
         with self._lock:
             self._tally = replace(

@@ -82,8 +82,8 @@ def run_task(config: Mapping[str, Any], tasks: Sequence[Task], job: Job, tracker
 def _return_freed_memory() -> None:
     """Give the C library's free memory back to the system.
 
-    Tune runs each task in a new thread, glibc gives new threads arenas of their own, and every arena would keep what
-    one cohort needed: measured at MNIST, 120 MB more with each task.
+    Tune runs each task in a new thread, glibc gives new threads arenas of their own, and every arena would
+    keep what one cohort needed: measured at MNIST, 120 MB more with each task.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc only
     if trim is not None:

@@ -39,7 +39,7 @@ BAD = {
     "an unknown data set": (["--dataset", "imagenet"], ["imagenet", "mnist"]),
     "a folder that is not there": (["--dataset", "folder:/no/such/folder"], ["/no/such/folder"]),
     "more examples than there are": (["--train-size", "100000"], ["100000", "digits"]),
-    "a crop beyond the image": (["--crop", "50"], ["--crop 50", "8x8", "use at most 8"]),
+    "a crop beyond the image": (["--crop", "50"], ["--crop 50", "8x8", "use 8 or less"]),
     "images too small for a net": (["--model", "cnn-keras"], ["too small for cnn-keras", "cnn-zhang"]),
     "an unknown kind": (["--kinds", "dropuot"], ["'dropuot'", "dropout", "weight_decay"]),
     "a kind named twice": (["--kinds", "dropout", "dropout"], ["dropout more than once"]),
