@@ -79,16 +79,15 @@ def run(here: Path) -> Callable[..., int]:
 def start(here: Path) -> Callable[..., subprocess.Popen[str]]:
     """Start a sweep as a person would, in an empty folder, in a session of its own."""
 
-    def call(*argv: str, module: str = "sweeps.regularization") -> subprocess.Popen[str]:
+    def call(*argv: str, **variables: str) -> subprocess.Popen[str]:
         environment = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
-            "RAY_TMPDIR": "",
             "MEMORY_STUDY_DATA": str(here / "data"),
+            **variables,
         }
-        environment.pop("RAY_TMPDIR")
         return subprocess.Popen(
-            [sys.executable, "-m", module, *argv],
+            [sys.executable, "-m", "sweeps.regularization", *argv],
             cwd=here,
             env=environment,
             text=True,
