@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any, Literal
@@ -46,7 +46,8 @@ def _field(scope: Scope, default: Any, help: str, absent: Any = _REQUIRED) -> An
 class TrialConfig:
     """One training run. Equal configs are one trial: noise of level 0 is no noise, a strength of 0 no regularizer.
 
-    ``regularizers`` may be given as a mapping; it is kept as pairs, sorted, without strengths of 0.
+    ``regularizers`` may be given as a mapping; it is kept as pairs, sorted, without strengths of 0; ``csr_epochs``
+    are kept once each, ascending.
     Raises :class:`ConfigError`, with all problems at once, for values that make no trial.
     """
 
@@ -111,6 +112,7 @@ class TrialConfig:
             (kind, float(strength)) for kind, strength in sorted(strengths.items()) if strength != 0
         )
         object.__setattr__(self, "regularizers", pairs)
+        object.__setattr__(self, "csr_epochs", tuple(sorted(set(self.csr_epochs))))
         if self.corruption_level == 0 and self.corruption in CORRUPTIONS:
             object.__setattr__(self, "corruption", "none")
         found = list(_problems(self))
@@ -149,7 +151,7 @@ ABSENT: Mapping[str, Value] = MappingProxyType(
 )
 
 
-def _problems(c: TrialConfig) -> Any:
+def _problems(c: TrialConfig) -> Iterator[str]:
     """Yield a line for every rule that config ``c`` breaks."""
     from memory_study import regularizers  # its listing needs no torch
 

@@ -66,15 +66,14 @@ def replica_cost(config: TrialConfig, image: ImageShape, classes: int) -> Cost:
         products = sum(a * b for a, b in pairwise(units))
         return Cost(products + sum(units[1:]), 6.0 * products - 2.0 * units[0] * units[1], sum(units))
     parameters, products, activations, channels = 0, 0, inputs, image[0]
-    for height, width, pooled_height, pooled_width in convolution_sizes(config.model, image):
+    sizes = convolution_sizes(config.model, image)
+    for height, width, pooled_height, pooled_width in sizes:
         kernel = KERNEL * KERNEL * channels * config.width
         parameters += kernel + config.width + 2 * config.width
         products += kernel * height * width
         activations += 2 * config.width * height * width + config.width * pooled_height * pooled_width
         channels, flat = config.width, config.width * pooled_height * pooled_width
-    first = (
-        KERNEL * KERNEL * image[0] * config.width * math.prod(convolution_sizes(config.model, image)[0][:2])
-    )
+    first = KERNEL * KERNEL * image[0] * config.width * math.prod(sizes[0][:2])
     for units_out in CNN_DENSE:
         parameters += flat * units_out + units_out + 2 * units_out
         products += flat * units_out

@@ -20,7 +20,7 @@ from memory_study._training_data import Scaling, TrainingData
 from memory_study.cohort import Cohort
 from memory_study.config import TrialConfig
 from memory_study.datasets import Splits
-from memory_study.measures.accuracy import CPU_CHUNK, predict
+from memory_study.measures.accuracy import CPU_CHUNK, Predictions, predict
 from memory_study.measures.critical_samples import Search, search, wilson_interval
 from memory_study.models import Stack
 from memory_study.optimizers import SGD, Accumulate, as_rates, learning_rates
@@ -111,14 +111,12 @@ class Training:
             predictions = predict(self.network, self.parameters, self.buffers, *self.data.parts(part))
             losses.append(predictions.losses)
             right.append(predictions.right)
-        train = type(predictions)(torch.cat(losses, 1), torch.cat(right, 1))
+        train = Predictions(torch.cat(losses, 1), torch.cat(right, 1))
         validation = predict(self.network, self.parameters, self.buffers, *self.validation)
         columns: dict[str, Tensor] = {}
-        names = ("train", None), ("train", "clean"), ("train", "corrupted")
-        masks = None, ~self.data.corrupted, self.data.corrupted
-        for (split, part_name), mask in zip(names, masks, strict=True):
-            suffix = f"_{part_name}" if part_name else ""
-            columns[f"{split}_loss{suffix}"], columns[f"{split}_accuracy{suffix}"] = train.mean(mask)
+        masks = {"": None, "_clean": ~self.data.corrupted, "_corrupted": self.data.corrupted}
+        for suffix, mask in masks.items():
+            columns[f"train_loss{suffix}"], columns[f"train_accuracy{suffix}"] = train.mean(mask)
         columns["validation_loss"], columns["validation_accuracy"] = validation.mean()
         table = torch.stack([column.double() for column in columns.values()], 1).tolist()
         share = seconds / len(self.configs)
