@@ -28,6 +28,10 @@ def test_regularizers_are_one_trial_in_any_order(chosen):
     assert TrialConfig(regularizers=forwards) == TrialConfig(regularizers=backwards)
 
 
+def test_epochs_to_measure_are_one_trial_in_any_order_and_however_often_named():
+    assert TrialConfig(csr_epochs=(4, 1, 4)) == TrialConfig(csr_epochs=(1, 4))
+
+
 @pytest.mark.parametrize("kind", ["randX", "randY"])
 def test_noise_of_level_zero_is_no_noise(kind):
     assert TrialConfig(corruption=kind, corruption_level=0.0).id == TrialConfig().id

@@ -50,12 +50,12 @@ def found(config):
 
 
 def found_in_pixels(config):
-    """The search of the authors' code: one net at a time, on pixels, with autograd, every row to the end."""
+    """Where it ends, and what is critical, by the authors' search: one net at a time, pixels, autograd."""
     side, (network, parameters, buffers) = SIDES[config.model], stack(config)
     alpha, beta, radius = (
         v / 255 for v in (config.csr_gradient_step, config.csr_noise_step, config.csr_radius)
     )
-    rows = []
+    ends, rows = [], []
     for row in range(REPLICAS):
         one = slice(row, row + 1)
         layers, state = network.layers(parameters.rows(one), buffers.rows(one))
@@ -72,8 +72,9 @@ def found_in_pixels(config):
             moved = moved.detach() + alpha * gradient.sign() + beta * draws(side)(iteration)[row]
             moved = torch.minimum(torch.maximum(moved, pixels - radius), pixels + radius)
             critical |= net((moved - MEAN) / STD).argmax(1) != first
+        ends.append(moved)
         rows.append(critical)
-    return torch.stack(rows)
+    return torch.stack(ends), torch.stack(rows)
 
 
 @every_model
@@ -82,8 +83,10 @@ def test_the_search_finds_the_critical_samples_of_the_authors_search_on_pixels(m
     step = radius / 3
     config = TrialConfig(model=model, width=6, csr_iterations=6, csr_radius=radius, csr_gradient_step=step,
                          csr_noise_step=step)  # fmt: skip
-    expected = found_in_pixels(config)
-    assert found(config)[1].equal(expected)
+    (ended, critical), (expected_end, expected) = found(config), found_in_pixels(config)
+    assert critical.equal(expected)
+    # Adversarial training goes on from where the search ends.
+    torch.testing.assert_close(ended * STD + MEAN, expected_end, rtol=0, atol=1e-10)
     if radius == 20:
         assert expected.any()
         assert model != "mlp" or not expected.all()
