@@ -94,7 +94,7 @@ SCALES: Mapping[str, Mapping[str, object]] = {
     "laptop": {
         "width": 128, "train_size": 1000, "batch_size": 50, "momentum": 0.9, "epochs": 60,
         "corruption_level": 1.0, "csr_examples": 400,
-        "strengths": (("adversarial", (0.2, 0.5)),), "dropout_with_adversarial": (0.1, 0.35),
+        "strengths": (("adversarial", (0.2, 0.5)),), "dropout_with_adversarial": (0.1, 0.5),
     },
     "paper": {
         "seeds": (0, 1, 2, 3, 4), "dataset": "cifar10", "crop": 28, "train_size": 45_000,
