@@ -25,6 +25,16 @@ ADVERSARIAL_FACTOR = 9.0
 COPIES = 4
 """Of the weights that a step holds: weights, velocity, gradient, and room for a reordered copy."""
 
+ACTIVATION_PASSES = 8
+"""Times that a training step reads or writes each activation outside the matrix products (fitted on a CPU).
+"""
+
+WEIGHT_PASSES = 5
+"""Times that a step reads or writes each weight: forward, backward, and the update of weight and velocity."""
+
+KERNELS_PER_LAYER = 14
+"""Operations that a step starts for each layer."""
+
 GPU_CONTEXT_BYTES = int(0.6 * GIB)
 """What a process takes on a GPU before it holds any tensor of its own."""
 
@@ -54,9 +64,10 @@ def _gpu(name: str, gib: float, fp32: float, tf32: float, gigabytes_per_second: 
     return Device(name, gib * GIB, fp32, tf32, gigabytes_per_second * 1e9, 6e-6, 0.4)
 
 
-# Measured on one core of a 2-core x86 server with AVX-512: stacks of 8 to 32 narrow MLPs, evaluation
-# included, run at 30 (width 64) to 47 (width 256) GFLOP/s.
-CPU = Device("cpu", math.inf, 0.04, 0.04, 10e9, 1e-6, 1.0, measured=True)
+# Fitted to cohorts of 1 to 16 MLPs of widths 32 to 1024 on one core of a 2-core x86 server with AVX-512,
+# training and evaluation together: within 15 % without regularizers, up to 30 % too little with dropout or
+# noise.
+CPU = Device("cpu", math.inf, 0.13, 0.13, 20e9, 5e-6, 1.0, measured=True)
 
 DEVICES: Mapping[str, Device] = MappingProxyType(
     {
@@ -112,20 +123,22 @@ def trial_flops(config: TrialConfig, image: ImageShape, classes: int, validation
 def cohort_seconds(
     configs: Sequence[TrialConfig], image: ImageShape, classes: int, validation: int, device: Device
 ) -> float:
-    """Estimated time of a cohort alone on ``device``: arithmetic, memory traffic or starting kernels, what is
-    slowest.
+    """Estimated time of a cohort alone on ``device``, from arithmetic, memory traffic and starting kernels.
 
     ``validation`` is the number of validation examples.
     """
     config = configs[0]
+    cost = replica_cost(config, image, classes)
     peak = device.tf32_tflops if config.model != "mlp" and config.dtype == "float32" else device.tflops
-    arithmetic = sum(trial_flops(c, image, classes, validation) for c in configs) / (
-        peak * 1e12 * device.efficiency
-    )
+    work = [trial_flops(c, image, classes, validation) for c in configs]
+    arithmetic = sum(work) / (peak * 1e12 * device.efficiency)
+    passes = sum(work) / cost.training_flops * ACTIVATION_PASSES
+    activations = passes * cost.activations * FLOAT_BYTES / device.bandwidth
     steps = config.epochs * math.ceil(config.train_size / config.batch_size)
-    weights = replica_cost(config, image, classes).parameters * FLOAT_BYTES
-    traffic = steps * 5 * weights * len(configs) / device.bandwidth if device.is_gpu else 0.0
     search = ADVERSARIAL_FACTOR if any(map(adversarial, configs)) else 1.0
     layers = config.depth + 1 if config.model == "mlp" else 8
-    kernels = steps * 14 * layers * search * device.kernel_seconds
-    return max(arithmetic, traffic, kernels)
+    kernels = steps * KERNELS_PER_LAYER * layers * search * device.kernel_seconds
+    if not device.is_gpu:
+        return arithmetic + activations + kernels
+    weights = steps * WEIGHT_PASSES * cost.parameters * FLOAT_BYTES * len(configs) / device.bandwidth
+    return max(max(arithmetic, weights) + activations, kernels)  # kernels start while others run
