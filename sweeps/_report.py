@@ -43,7 +43,7 @@ def dry_run(
     unit = f"{device.name} hours" if device.is_gpu else "core hours"
     wall = max(hours / machine.slots, max(task.seconds for task in tasks) / 3600)
     basis = "measured on another CPU" if device.measured else "from vendor figures, an estimate"
-    yield f"cost            {hours:.2g} {unit}, about {duration(3600 * wall)} ({basis})"
+    yield f"cost            {hours:.{1 if hours >= 1 else 3}f} {unit}, about {duration(3600 * wall)} ({basis})"
     if price is not None:
         yield f"money           {price * wall:.2f}, at {price:g} an hour for the machine"
 
