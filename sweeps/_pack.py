@@ -40,6 +40,9 @@ MOST_ON_CPU, MOST_ON_GPU = 32, 256
 LEAST_ON_CPU, LEAST_ON_GPU = 8, 32
 """Stacks smaller than this waste the gain, so work is not cut finer for the sake of balance."""
 
+MOST_CNNS_ON_GPU = 8
+"""A CNN's replicas run one after the other: a larger cohort gains nothing and has more to lose."""
+
 COHORTS_PER_SLOT = 4
 """Enough that the last cohort to end does not keep the others waiting for long."""
 
@@ -140,7 +143,8 @@ def _largest(group: Sequence[TrialConfig], machine: Machine, facts: Facts) -> in
             f"{machine.device.name} has {machine.device.memory_bytes / GIB:.0f}; use a smaller --width or "
             "--batch-size, or a larger --gpu"
         )
-    return int(min(MOST_ON_GPU, room // replica))
+    most = MOST_ON_GPU if config.model == "mlp" else MOST_CNNS_ON_GPU
+    return int(min(most, room // replica))
 
 
 def _split(group: Sequence[TrialConfig], parts: int) -> list[tuple[TrialConfig, ...]]:
