@@ -79,8 +79,10 @@ class TrainingData:
         inputs = self._inputs[examples]
         for row, config in enumerate(self._configs):
             if config.corruption == "randX":
-                replaced = self.corrupted[row, examples[row]]
-                inputs[row, replaced] = self._banks[config.seed][examples[row, replaced]]
+                # A whole gather, because picking out the replaced examples would make a GPU wait for their number.
+                noise = self._banks[config.seed][examples[row]]
+                replaced = self.corrupted[row, examples[row], None, None, None]
+                torch.where(replaced, noise, inputs[row], out=inputs[row])
         return inputs, self.labels.gather(1, examples)
 
     def parts(self, examples: slice) -> tuple[Tensor, Tensor]:
