@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
@@ -157,9 +158,17 @@ def test_a_sweep_runs_on_a_local_ray_and_leaves_no_process_behind(
 
 @pytest.mark.slow
 def test_gpu_shares_are_asked_for_and_run_side_by_side(started: Start, rows: Rows) -> None:
-    code, out, err = finish(started(*SMOKE, "--cpus", "2", "--gpus", "1", "--max-cohort", "2"))
+    """Two tasks at once on the one GPU that Ray is told of can only be tasks that ask for a part of it."""
+    code, out, err = finish(started(*LONGER, "--gpus", "1"))
     assert code == 0, out + err
     assert rows(RUNS) == [("FINISHED", 8)]
+    spans = rows(
+        "select tags.value, min(start_time), max(end_time) from runs join tags using (run_uuid)"
+        " where tags.key = 'cohort' group by tags.value order by 2"
+    )
+    assert len(spans) == 8
+    assert any(later[1] < earlier[2] for earlier, later in itertools.pairwise(spans))
+    assert rows("select distinct value from tags where key = 'device'") == [("cpu",)]
 
 
 @pytest.mark.slow
