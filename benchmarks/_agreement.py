@@ -68,14 +68,17 @@ def compare(plan: tuple[TrialConfig, ...], ours: Results, peer: Results) -> Iter
     for corruption in sorted({config.corruption for config in common}):
         for metric in METRICS:
             exact: list[float] = []
-            noisy: list[float] = []
+            noisy: dict[tuple[object, ...], list[float]] = {}
             for config in common:
                 if config.corruption == corruption and metric in ours[config.id]:
                     difference = peer[config.id][metric] - ours[config.id][metric]
-                    draws = {kind for kind, _ in config.regularizers} - {"weight_decay"}
-                    (noisy if draws else exact).append(difference)
-            mean = statistics.fmean(noisy) if noisy else 0.0
-            deviation = statistics.stdev(noisy) if len(noisy) > 1 else 0.0
-            error = max(deviation, LEAST_DEVIATION) / max(1, len(noisy)) ** 0.5
+                    kinds = tuple(kind for kind, _ in config.regularizers if kind != "weight_decay")
+                    # All strengths of a kind share their seed's noise, so they are one observation.
+                    (noisy.setdefault((kinds, config.seed), []) if kinds else exact).append(difference)
+            means = [statistics.fmean(differences) for differences in noisy.values()]
+            mean = statistics.fmean(means) if means else 0.0
+            deviation = statistics.stdev(means) if len(means) > 1 else 0.0
+            error = max(deviation, LEAST_DEVIATION) / max(1, len(means)) ** 0.5
             largest = max((abs(difference) for difference in exact), default=0.0)
-            yield Agreement(metric, corruption, len(exact), largest, len(noisy), mean, error)
+            with_noise = sum(map(len, noisy.values()))
+            yield Agreement(metric, corruption, len(exact), largest, with_noise, mean, error)

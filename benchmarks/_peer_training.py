@@ -163,9 +163,11 @@ def train_epoch(
     weight = dict(config.regularizers).get("adversarial", 0.0)
     net.train()
     for inputs, labels in batches:
-        loss = F.cross_entropy(net(inputs), labels) if weight < 1 else torch.zeros(())
-        if weight:
-            moved, _ = search(config, net, inputs, pixel)
+        moved = search(config, net, inputs, pixel)[0] if weight else inputs
+        masks = torch.get_rng_state() if weight else None
+        loss = F.cross_entropy(net(inputs), labels)
+        if masks is not None:
+            torch.set_rng_state(masks)  # both terms of the loss see one net: the same units are dropped
             loss = (1 - weight) * loss + weight * F.cross_entropy(net(moved), labels)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

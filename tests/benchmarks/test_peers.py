@@ -1,0 +1,135 @@
+"""The peers train what we train: else comparing times would be worth nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import _agreement, _plan
+from benchmarks._peer_training import Feed, Metrics, TrialData, load, train
+from benchmarks._timing import line
+from benchmarks.plain import Loaders
+from benchmarks.tuned import InMemory
+from memory_study.cohort import Cohort
+from memory_study.config import TrialConfig
+from memory_study.record import Record
+from memory_study.run import run_cohort
+
+ROOT = Path(__file__).parents[2]
+FeedOf = Callable[[TrialData], Feed]
+NOISES = {"none": 0.0, "randX": 0.5, "randY": 1.0}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def ours(config: TrialConfig) -> Record:
+    return run_cohort(Cohort((config,)), location=Path())[0]
+
+
+def peers(config: TrialConfig) -> list[list[Metrics]]:
+    feeds: list[tuple[FeedOf, bool]] = [(InMemory, True), (lambda data: Loaders(data, config), False)]
+    return [list(train(config, load(config, ""), feed_of, fused)) for feed_of, fused in feeds]
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("regularizers", [{}, {"weight_decay": 0.01}])
+def test_without_noise_in_training_a_peer_measures_what_we_measure_epoch_by_epoch(noise, regularizers):
+    config = TrialConfig(
+        corruption=noise, corruption_level=NOISES[noise], regularizers=regularizers, seed=1,
+        batch_size=50, momentum=0.9, epochs=4, csr_examples=0,
+    )  # fmt: skip
+    record = ours(config)
+    for history in peers(config):
+        assert len(history) == config.epochs
+        for name, curve in record.curves.items():
+            assert [metrics[name] for metrics in history] == pytest.approx([v for _, v in curve], abs=1e-3)
+        for name in ("best_validation_accuracy", "best_validation_epoch", "convergence_epoch", "converged"):
+            assert history[-1][name] == pytest.approx(record.scalars[name], abs=1e-9)
+        assert history[-1]["test_accuracy"] == pytest.approx(record.scalars["test_accuracy"], abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "regularizers",
+    [
+        {"dropout": 0.5},
+        {"input_dropout": 0.5},
+        {"input_noise": 2.0},
+        {"hidden_noise": 0.3},
+        {"adversarial": 0.5, "dropout": 0.1},
+    ],
+)
+def test_with_noise_in_training_the_loss_on_random_labels_is_that_of_another_seed(regularizers):
+    losses: list[list[float]] = [[], [], []]
+    for seed in range(3):
+        config = TrialConfig(
+            corruption="randY", corruption_level=1.0, regularizers=regularizers, seed=seed,
+            batch_size=50, momentum=0.9, epochs=5, csr_examples=0, csr_radius=3.0, csr_gradient_step=2.5,
+        )  # fmt: skip
+        losses[0].append(ours(config).curves["train_loss"][-1][1])
+        for kept, history in zip(losses[1:], peers(config), strict=True):
+            kept.append(history[-1]["train_loss"])
+    # Without its regularizer the loss is lower by .05 to .2, so a peer that forgot one would be found out.
+    for peer in losses[1:]:
+        assert sum(peer) / 3 == pytest.approx(sum(losses[0]) / 3, abs=0.025)
+
+
+def test_critical_sample_ratios_are_those_of_the_same_search():
+    config = TrialConfig(batch_size=50, momentum=0.9, epochs=3, csr_examples=397, csr_radius=10.0,
+                         csr_gradient_step=5.0, csr_noise_step=2.0)  # fmt: skip
+    record = ours(config)
+    for history in peers(config):
+        for name in ("csr_validation", "csr_train"):
+            assert record.curves[name][-1][1] > 0.05
+            assert history[-1][name] == pytest.approx(record.curves[name][-1][1], abs=0.02)
+
+
+def test_a_sample_has_every_regularizer_in_its_share_and_survives_a_file(tmp_path):
+    plan = _plan.plan_of(["--scale", "laptop"])
+    chosen = _plan.sample(plan, 43)
+    for kind in ("adversarial", "dropout", "hidden_noise", "input_noise", "weight_decay"):
+        shares = [
+            sum(kind in dict(c.regularizers) for c in trials) / len(trials) for trials in (plan, chosen)
+        ]
+        assert shares[1] == pytest.approx(shares[0], abs=0.02)
+    assert len(set(chosen)) == 43
+    _plan.write(chosen, tmp_path / "plan.json")
+    assert _plan.read(tmp_path / "plan.json") == chosen
+
+
+def test_a_peer_that_forgets_its_regularizer_does_not_agree():
+    plan = tuple(TrialConfig(regularizers={"dropout": 0.5}, seed=seed) for seed in range(6))
+    right = {c.id: dict.fromkeys(_agreement.METRICS, 0.5 + 0.01 * c.seed) for c in plan}
+    wrong = {c.id: dict.fromkeys(_agreement.METRICS, 0.9) for c in plan}
+    assert all(agreement.holds for agreement in _agreement.compare(plan, right, right))
+    assert not any(agreement.holds for agreement in _agreement.compare(plan, right, wrong))
+
+
+def test_two_sizes_tell_the_fixed_cost_from_the_cost_of_a_trial():
+    cost = line(10, 25.0, 30, 65.0)
+    assert (cost.fixed, cost.per_trial, cost.of(100)) == (5.0, 2.0, 205.0)
+
+
+@pytest.mark.slow
+def test_the_last_line_of_the_benchmark_is_its_figures_in_json():
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--quick"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = json.loads(done.stdout.splitlines()[-1])
+    assert list(figures) == [
+        "plain_ratio", "tuned_ratio", "plain_ratio_per_trial", "tuned_ratio_per_trial", "gemm_share"
+    ]  # fmt: skip
+    assert all(math.isfinite(value) and value > 0 for value in figures.values())
