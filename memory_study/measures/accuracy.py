@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +13,7 @@ CPU_CHUNK = 128
 """Examples in one pass on a CPU: few enough that a stack's activations stay in cache, and a fixed number because
 convolutions round differently by how many examples they get."""
 GPU_FLOATS = 2**27
-"""Floats of one layer's activations in one pass on a GPU, where large passes are fast passes."""
+"""Floats of activations that one pass holds on a GPU (0.5 GiB in float32), where large passes are fast passes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,9 @@ def predict(
     replicas, examples = parameters[next(iter(network.shapes))].shape[0], inputs.shape[1]
     losses = parameters.flat.new_empty(replicas, examples)
     right = torch.empty(replicas, examples, dtype=torch.bool, device=losses.device)
-    for part in _chunks(network, replicas, examples, inputs):
+    step = gpu_step(network, replicas) if inputs.is_cuda else CPU_CHUNK
+    for start in range(0, examples, step):
+        part = slice(start, min(start + step, examples))
         logits = network.logits(parameters, buffers, inputs[:, part].expand(replicas, -1, *inputs.shape[2:]))
         target = labels[:, part].expand(replicas, -1)
         # Classes before examples: over a short last axis log-softmax is not vectorized.
@@ -56,10 +57,6 @@ def predict(
     return Predictions(losses, right)
 
 
-def _chunks(network: Network, replicas: int, examples: int, inputs: Tensor) -> Iterator[slice]:
-    step = CPU_CHUNK
-    if inputs.is_cuda:
-        widest = max(inputs[0, 0].numel(), *(shape[-1] for shape in network.shapes.values()))
-        step = max(CPU_CHUNK, GPU_FLOATS // (replicas * widest))
-    for start in range(0, examples, step):
-        yield slice(start, min(start + step, examples))
+def gpu_step(network: Network, replicas: int) -> int:
+    """Examples in one pass of a stack on a GPU: at least 1, at most what :data:`GPU_FLOATS` holds."""
+    return max(1, GPU_FLOATS // network.activations(replicas))

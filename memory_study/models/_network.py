@@ -110,6 +110,10 @@ class Network(Protocol):
         """Fresh buffers of one replica."""
         ...
 
+    def activations(self, replicas: int) -> int:
+        """Floats per example that evaluating a stack of so many replicas holds at once."""
+        ...
+
     def logits(self, parameters: Stack, buffers: Stack, inputs: Tensor) -> Tensor:
         """Eval-mode logits [replica, example, class]."""
         ...

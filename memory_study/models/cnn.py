@@ -10,6 +10,7 @@ fills a GPU.
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Any
 
@@ -34,7 +35,10 @@ class SmallAlexNet:
         self._momentum, self._epsilon = config.batch_norm_momentum, config.batch_norm_epsilon
         self._padding = KERNEL // 2 if same else 0
         self._pool_stride, self._pool_padding = (2, 1) if same else (3, 0)
-        height, width = convolution_sizes(config.model, image)[-1][2:]
+        sizes = convolution_sizes(config.model, image)
+        height, width = sizes[-1][2:]
+        self._pixels = math.prod(image)
+        self._widest = config.width * max(size[0] * size[1] for size in sizes)
         channels = [image[0], config.width, config.width]
         units = [config.width * height * width, *CNN_DENSE, classes]
         self._convolutions = list(pairwise(channels))
@@ -68,6 +72,10 @@ class SmallAlexNet:
             name: torch.ones(shape) if name.endswith("variance") else torch.zeros(shape)
             for name, shape in self.buffer_shapes.items()
         }
+
+    def activations(self, replicas: int) -> int:
+        """The inputs of all replicas, and of one at a time a convolution's output, normalized, and after its ReLU."""
+        return replicas * self._pixels + 3 * self._widest
 
     def logits(self, parameters: Stack, buffers: Stack, inputs: Tensor) -> Tensor:
         """See :class:`memory_study.models.Network`."""

@@ -42,6 +42,10 @@ class MLP:
         """None."""
         return {}
 
+    def activations(self, replicas: int) -> int:
+        """See :class:`memory_study.models.Network`."""
+        return replicas * sum(self._units)
+
     def logits(self, parameters: Stack, buffers: Stack, inputs: Tensor) -> Tensor:
         """See :class:`memory_study.models.Network`."""
         return self._forward(parameters, inputs.flatten(2))[-1]

@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy
 
 from memory_study import models
 from memory_study.config import TrialConfig
-from memory_study.measures.accuracy import Predictions, predict
+from memory_study.measures.accuracy import GPU_FLOATS, Predictions, gpu_step, predict
 from memory_study.models import Stack
 
 
@@ -58,3 +58,15 @@ def test_a_mask_chooses_what_is_averaged_and_an_empty_one_gives_nan():
 def test_a_loss_that_is_not_finite_outside_the_mask_does_not_count():
     predictions = Predictions(torch.tensor([[1.0, math.inf]]), torch.tensor([[True, False]]))
     assert predictions.mean(torch.tensor([[True, False]]))[0].item() == 1
+
+
+@pytest.mark.parametrize("replicas", [1, 3])
+@pytest.mark.parametrize("model", ["mlp", "cnn-keras", "cnn-zhang"])
+def test_a_pass_on_a_gpu_holds_the_activations_of_its_widest_layer(model, replicas):
+    # Sized by the kernels alone, a pass of a CNN took the whole training set: 58 GiB for one replica at paper scale.
+    network = models.create(TrialConfig(model=model, width=200), (3, 28, 28), 10)
+    examples = gpu_step(network, replicas)
+    first = {"mlp": 200, "cnn-keras": 200 * 24 * 24, "cnn-zhang": 200 * 28 * 28}[model]
+    at_once = replicas if model == "mlp" else 1
+    assert examples >= 128
+    assert examples * (at_once * first + replicas * 3 * 28 * 28) <= GPU_FLOATS
