@@ -22,6 +22,9 @@ LEAST_FREE_BYTES = 64 * 2**20
 BYTES_PER_TRIAL = 100 * 2**10
 """Room that a trial takes in a SQLite store: measured 60 KiB at 250 points."""
 
+LONGEST_EXPERIMENT = 500
+"""Characters of an experiment's name, in MLflow's database."""
+
 DATABASES = {"postgresql": "psycopg2", "mysql": "pymysql", "mssql": "pyodbc"}
 """Schemes of databases that MLflow can use, and the driver that each needs."""
 
@@ -34,6 +37,14 @@ def settings_problems(settings: Settings) -> Iterator[str]:
         yield f"--gpus {settings.gpus} contradicts --device cpu; leave one out"
     if not settings.experiment.strip():
         yield "--experiment is empty; name one, or leave the flag out"
+    for flag, text in (("--experiment", settings.experiment), ("--tracking-uri", settings.tracking_uri)):
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            yield f"{flag} {text!a} is not valid UTF-8; write it with other letters"
+    if len(settings.experiment) > LONGEST_EXPERIMENT:
+        yield (
+            f"--experiment has {len(settings.experiment)} characters; MLflow takes {LONGEST_EXPERIMENT}, "
+            "choose a shorter name"
+        )
     if settings.price_per_hour is not None and not settings.dry_run:
         yield "--price-per-hour only changes what --dry-run prints; add --dry-run"
     yield from _folder_problems("--log-dir", settings.log_dir)

@@ -15,7 +15,7 @@ from sweeps import _report
 from sweeps._checks import plan_problems, room_problems, settings_problems
 from sweeps._execute import FINISHED, SOME_FAILED, execute
 from sweeps._flags import InputError, parse_arguments
-from sweeps._ledger import LedgerError, read_ledger, sqlite_path
+from sweeps._ledger import LedgerError, read_ledger, sqlite_path, without_password
 from sweeps._machine import cluster, this_machine
 from sweeps._options import Options, Settings, Sweep, resolve, settings_of
 from sweeps._pack import Facts, Machine, Task, pack
@@ -69,7 +69,7 @@ def _main(sweep: Sweep, argv: Sequence[str]) -> int:
         return _dry_run(question, todo, settings)
     if problems := list(room_problems(len(todo.train), settings.tracking_uri, settings.log_dir)):
         raise InputError(problems)
-    command = shlex.join(["python", "-m", f"sweeps.{sweep.name}", *argv])
+    command = without_password(shlex.join(["python", "-m", f"sweeps.{sweep.name}", *argv]))
     return execute(
         sweep.name,
         todo,

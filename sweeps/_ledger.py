@@ -6,6 +6,7 @@ a store.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -54,6 +55,11 @@ def sqlite_path(uri: str) -> Path | None:
     """
     prefix = "sqlite:///"
     return Path(uri[len(prefix) :].partition("?")[0]) if uri.startswith(prefix) else None
+
+
+def without_password(text: str) -> str:
+    """A store's URI, or a text with one, as it may be shown: terminals and logs are copied into issues."""
+    return re.sub(r"(://[^:/@\s]*):[^/\s]*@", r"\1:***@", text)
 
 
 def merge(rows: Iterable[tuple[str, str, str]]) -> dict[str, Entry]:
@@ -155,12 +161,12 @@ def _read_with_client(uri: str, experiment: str) -> Ledger:
                 break
     except MlflowException as error:
         raise LedgerError(
-            f"tracking store {uri} cannot be read ({first_line(error)}); check it, then run again"
+            f"tracking store {without_password(uri)} cannot be read ({first_line(error)}); check it, then run again"
         ) from None
     check_schema(experiment, found.tags.get(Tag.SCHEMA), has_runs)
     return Ledger(merge(rows), exists=True)
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says, or its kind."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """The first line of what an error says, or its kind; without passwords, because MLflow quotes URIs."""
+    return without_password((str(error).strip().splitlines() or [type(error).__name__])[0])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from sweeps._flags import InputError
+from sweeps._ledger import without_password
 
 
 def log_file(folder: Path, sweep: str) -> Path:
@@ -49,7 +50,7 @@ def _open(path: Path) -> TextIO:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         log = path.open("a", buffering=1)
-        log.write(f"{' '.join(sys.argv)}\n")
+        log.write(f"{without_password(' '.join(sys.argv))}\n")
     except OSError as error:
         raise InputError([f"--log-dir {path.parent} cannot be written to ({error}); name another"]) from None
     return log

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from memory_study.config import TrialConfig
 from sweeps._cost import GIB
+from sweeps._ledger import without_password
 from sweeps._pack import Machine, Task
 from sweeps._plan import Todo
 from sweeps._progress import duration, speed
@@ -68,11 +68,6 @@ def summary(todo: Todo, tally: Tally, missing: int, seconds: float, uri: str, co
     shown = without_password(uri)
     yield f"results are in {shown}; look at them with: {look_at(shown)}"
     yield f"next: python -m analysis --tracking-uri {shown}"
-
-
-def without_password(uri: str) -> str:
-    """A store's URI as it may be shown: terminals are copied into issues."""
-    return re.sub(r"(://[^:/@]+):[^@]+@", r"\1:***@", uri)
 
 
 def look_at(uri: str) -> str:

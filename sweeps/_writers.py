@@ -8,7 +8,9 @@ declares.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -18,7 +20,14 @@ from typing import Any, Protocol
 
 from memory_study.record import SCHEMA, Record, Tag
 from sweeps._batch import Outcome
-from sweeps._ledger import LedgerError, check_active, check_schema, first_line, sqlite_path
+from sweeps._ledger import (
+    LedgerError,
+    check_active,
+    check_schema,
+    first_line,
+    sqlite_path,
+    without_password,
+)
 
 MOST_PER_CALL = 900
 """Metrics in one call to a server: MLflow takes 1000 entities, params included."""
@@ -62,7 +71,7 @@ def open_writer(uri: str, experiment: str) -> Writer:
         experiment_id = _open_experiment(client, uri, experiment)
     except MlflowException as error:
         raise LedgerError(
-            f"tracking store {uri} cannot be used ({first_line(error)}); mend it, or name another"
+            f"tracking store {without_password(uri)} cannot be used ({first_line(error)}); mend it, or name another"
         ) from None
     if uri.startswith(("http://", "https://")):
         return ClientWriter(client, experiment_id, REQUESTS_AT_ONCE)
@@ -166,7 +175,12 @@ def _open_experiment(client: Any, uri: str, name: str) -> str:
 def _artifact_location(uri: str, experiment: str) -> str | None:
     """Beside a database file, so that it does not depend on the folder that a command happens to run in."""
     file = sqlite_path(uri)
-    return None if file is None else (file.resolve().parent / "mlartifacts" / experiment).as_uri()
+    if file is None:
+        return None
+    # A name that is a path, or longer than a file system takes, is a poor folder: its hash is a good one.
+    plain = re.fullmatch(r"\w[\w .-]{0,99}", experiment, re.ASCII)
+    folder = experiment if plain else hashlib.sha256(experiment.encode()).hexdigest()[:16]
+    return (file.resolve().parent / "mlartifacts" / folder).as_uri()
 
 
 if __name__ == "__main__":

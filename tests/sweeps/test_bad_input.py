@@ -64,6 +64,8 @@ BAD = {
     "a negative price": (["--price-per-hour", "-1", "--dry-run"], ["--price-per-hour", "0 or more"]),
     "a price for nothing": (["--price-per-hour", "1"], ["--price-per-hour", "--dry-run"]),
     "an empty experiment": (["--experiment", " "], ["--experiment", "empty"]),
+    "an experiment that is no text": (["--experiment", "\udcff"], ["--experiment", "\\udcff", "UTF-8"]),
+    "a very long experiment": (["--experiment", "x" * 501], ["501 characters", "500"]),
     "a folder as store": (["--tracking-uri", "./mlruns"], ["./mlruns", "sqlite:///mlflow.db"]),
     "a file store": (["--tracking-uri", "file:///tmp/x"], ["file:///tmp/x", "sqlite:///mlflow.db"]),
     "an unknown store": (["--tracking-uri", "redis://x"], ["redis://x", "sqlite:///mlflow.db"]),

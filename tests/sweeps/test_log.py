@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sweeps._flags import InputError
+from sweeps._ledger import first_line
 from sweeps._log import log_file, quiet
 from sweeps._version import code_version
 
@@ -64,3 +65,14 @@ def test_a_copy_outside_a_checkout_has_the_packages_version(
     version, dirty = code_version()
     assert len(version) < 40
     assert not dirty
+
+
+def test_no_password_reaches_a_log_or_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = "http://user:se@cret:x@host:5000"
+    monkeypatch.setattr("sys.argv", ["sweep", "--tracking-uri", secret, "--seeds", "0"])
+    with quiet(tmp_path / "log"):
+        pass
+    assert (tmp_path / "log").read_text() == "sweep --tracking-uri http://user:***@host:5000 --seeds 0\n"
+    assert first_line(OSError(f"request to {secret}/health failed")) == (
+        "request to http://user:***@host:5000/health failed"
+    )

@@ -145,6 +145,16 @@ def test_a_model_is_an_artifact_beside_the_database(
     assert Path(run.info.artifact_uri.removeprefix("file://")).is_relative_to(tmp_path / "mlartifacts")
 
 
+@pytest.mark.parametrize("name", ["../up", "/absolute", "..", "x" * 300, "é"])
+def test_artifacts_stay_beside_the_database_whatever_the_experiments_name(tmp_path: Path, name: str) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    open_writer(uri, name)
+    location = MlflowClient(uri).get_experiment_by_name(name).artifact_location
+    folder = Path(location.removeprefix("file://")).resolve()
+    assert folder.parent == tmp_path.resolve() / "mlartifacts"
+    folder.mkdir(parents=True)
+
+
 def test_a_long_curve_needs_several_calls_and_loses_nothing(
     store: Store, outcome: Outcomes, record: Callable[..., Any]
 ) -> None:
