@@ -138,7 +138,8 @@ def _one_line_errors(shown: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, requests.RequestException) as error:
-        reason = str(error).strip().splitlines()[0][:200]
+        # Both quote the URI that they were asked for.
+        reason = hide_password((str(error).strip().splitlines() or [type(error).__name__])[0])[:200]
         raise StoreError(
             f"{shown} does not answer ({reason}); check that the server runs and the URI"
         ) from None

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import urlsplit
 
 import pandas as pd
 
@@ -67,7 +68,7 @@ class Store(Protocol):
 def connect(uri: str) -> Store:
     """The store at a tracking URI. Raises StoreError if it cannot be reached or read."""
     scheme = uri.partition("://")[0] if "://" in uri else ""
-    if scheme in ("http", "https"):
+    if scheme in ("http", "https") and _has_host(uri):
         from analysis._rest import RestStore
 
         return RestStore(uri)
@@ -78,6 +79,13 @@ def connect(uri: str) -> Store:
     raise StoreError(
         f"tracking URI {hide_password(uri)!r} is of no kind that can be read; use --tracking-uri {SCHEMES}"
     )
+
+
+def _has_host(uri: str) -> bool:
+    try:
+        return bool(urlsplit(uri).hostname)
+    except ValueError:  # half a bracket of an IPv6 address
+        return False
 
 
 def find_experiment(store: Store, name: str) -> Experiment:
@@ -96,6 +104,6 @@ def find_experiment(store: Store, name: str) -> Experiment:
     return experiment
 
 
-def hide_password(uri: str) -> str:
-    """The URI without a password, fit to be printed."""
-    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", uri)
+def hide_password(text: str) -> str:
+    """A URI, or a text with one, without its password: fit to be printed."""
+    return re.sub(r"(://[^:/@\s]*):[^/\s]*@", r"\1:***@", text)

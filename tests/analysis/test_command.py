@@ -74,6 +74,7 @@ def test_one_figure_of_another_experiment_can_be_asked_for(store_with: Write, tm
         (["--tracking-uri", "ftp://host"], "of no kind that can be read"),
         (["--tracking-uri", "sqlite:////nowhere.db"], "run a sweep first"),
         (["--tracking-uri", "http://127.0.0.1:9"], "does not answer"),
+        (["--tracking-uri", "http://[host"], "of no kind that can be read"),
         (["--out", "/proc/figures"], "--out /proc/figures cannot be made"),
     ],
 )
@@ -85,6 +86,13 @@ def test_bad_input_is_explained_in_one_line_with_exit_code_2(
     error = capsys.readouterr().err
     assert says in error
     assert error.count("\n") == 1
+
+
+def test_no_password_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--tracking-uri", "http://user:se@cret@127.0.0.1:9", "--out", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert "http://user:***@127.0.0.1:9" in error
+    assert "cret" not in error
 
 
 def test_a_file_in_the_place_of_the_folder_is_refused(store: Writer, tmp_path: Path) -> None:
