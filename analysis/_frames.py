@@ -15,6 +15,7 @@ from memory_study.record import Tag
 CONTROL = "none"
 """The regularizer of a trial that has none."""
 _TAGS = (Tag.DEVICE, Tag.SWEEP, Tag.CODE)
+_MEASURED_ONLY = ("csr_examples", "csr_epochs")  # change nothing of the training
 _TEXT = ("dataset", "dataset_digest", "csr_epochs", "regularizers")  # text even where it looks like a number
 _WORDS = (*_TEXT, "model", "corruption", "regularizer")  # columns of text that figures ask for
 _REPLICA = ("seed", "corruption", "corruption_level", "regularizers", "regularizer", "strength")
@@ -63,11 +64,13 @@ def panels(trials: pd.DataFrame) -> pd.Series:
     """A name for all that two trials of one panel share: data set, model, training size, and what else
     differs here.
 
-    Trials of one panel differ only in seed, corruption, regularizers, and in how the critical sample ratio
-    was measured, which changes nothing of the training.
+    Trials of one panel differ only in seed, corruption, regularizers, and in on how many examples and when the
+    critical sample ratio was measured. How samples are searched keeps panels apart: adversarial training does so.
     """
     known = {*record.CURVES, *record.SCALARS, *map(str, _TAGS), *_REPLICA}
-    shared = [c for c in trials if c not in known and not str(c).startswith(("strength.", "csr_"))]
+    shared = [
+        c for c in trials if c not in known and not str(c).startswith("strength.") and c not in _MEASURED_ONLY
+    ]
     base = ["dataset", "model", "train_size"]
     text = trials[[*base, *(c for c in shared if c not in base)]].astype(str)
     name = text["dataset"] + " · " + text["model"] + " · " + text["train_size"] + " examples"

@@ -188,7 +188,9 @@ def _problems(c: TrialConfig) -> Iterator[str]:
     for name in ("momentum", "batch_norm_momentum"):
         if not 0 <= getattr(c, name) < 1:
             yield f"{flag(name)} {getattr(c, name):g} is out of range; use 0 <= value < 1"
-    for name in ("csr_radius", "csr_gradient_step", "csr_noise_step", "batch_norm_epsilon"):
+    if not (c.batch_norm_epsilon > 0 and math.isfinite(c.batch_norm_epsilon)):
+        yield f"--batch-norm-epsilon {c.batch_norm_epsilon:g} is out of range; use a finite number above 0"
+    for name in ("csr_radius", "csr_gradient_step", "csr_noise_step"):
         if not (getattr(c, name) >= 0 and math.isfinite(getattr(c, name))):
             yield f"{flag(name)} {getattr(c, name):g} is out of range; use a finite number of at least 0"
     if any(not 0 <= epoch <= c.epochs for epoch in c.csr_epochs):

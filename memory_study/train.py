@@ -162,7 +162,7 @@ class Training:
     def test_accuracies(self, rows: list[int]) -> list[float]:
         """Accuracy of replicas over the test set, in [0, 1]."""
         parameters, buffers = self.parameters.keep(rows), self.buffers.keep(rows)
-        return [float(a) for a in predict(self.network, parameters, buffers, *self.test).mean()[1]]
+        return list(map(float, predict(self.network, parameters, buffers, *self.test).mean()[1].tolist()))
 
     def _placed(self, images: Tensor) -> Tensor:
         return self.scaling(images).to(self.device, self.dtype)[None]
@@ -210,7 +210,7 @@ class Training:
                 return draws.normal(f"{name} {start} {iteration}", tuple(part.shape[1:]))
 
             counts += search(self.network, parameters, buffers, part, self.search, noise)[1].sum(1)
-        return [int(count) for count in counts]
+        return list(map(int, counts.tolist()))
 
 
 def train(

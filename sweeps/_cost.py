@@ -35,7 +35,7 @@ WEIGHT_PASSES = 5
 KERNELS_PER_LAYER = 14
 """Operations that a step starts for each layer."""
 
-GPU_CONTEXT_BYTES = int(0.6 * GIB)
+GPU_CONTEXT_BYTES = int(1.2 * GIB)
 """What a process takes on a GPU before it holds any tensor of its own."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import json
 import logging
 import os
 import signal
@@ -74,8 +75,14 @@ def _create_store(job: Job) -> subprocess.Popen[str]:
     """Importing MLflow and creating its tables takes as long as starting Ray, so another process does it
     meanwhile.
     """
-    command = [sys.executable, "-m", "sweeps._writers", job.tracking_uri, job.experiment]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "sweeps._writers"]
+    store = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert store.stdin is not None
+    # Not as arguments, which everybody on the machine can read: a URI may hold a password.
+    json.dump([job.tracking_uri, job.experiment], store.stdin)
+    store.stdin.close()
+    store.stdin = None  # so that communicate() does not look for it
+    return store
 
 
 def _wait_for_store(store: subprocess.Popen[str]) -> None:

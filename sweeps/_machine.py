@@ -30,7 +30,8 @@ def this_machine(settings: Settings) -> Machine:
     if settings.device == "cuda" and not (found or planned):
         raise InputError(["--device cuda needs a GPU, and nvidia-smi lists none; use --device cpu"])
     if settings.device == "cpu" or not (count or planned):
-        return Machine(CPU, cpus)
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return Machine(dataclasses.replace(CPU, memory_bytes=memory), cpus)
     device = DEVICES[settings.gpu] if settings.gpu else found[0] if found else DEVICES[SMALLEST_GPU]
     return Machine(device, count or 1, cpus / (count or 1))
 

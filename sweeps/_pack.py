@@ -130,19 +130,22 @@ def _largest(group: Sequence[TrialConfig], machine: Machine, facts: Facts) -> in
     """How many replicas of a group make a cohort at most. Raises ValueError where not even one fits."""
     config = group[0]
     replica = replica_bytes(config, facts.image, facts.classes)
-    if not machine.device.is_gpu:
-        # One replica at a time in channels_last is the fastest way through convolutions on a CPU (measured).
-        if config.model != "mlp" or config.width >= WIDE:
-            return 1
-        return max(MOST_BEYOND_CACHE, min(MOST_ON_CPU, CACHE_BYTES // replica))
-    room = machine.device.memory_bytes - GPU_CONTEXT_BYTES - bytes_of(group, facts) + len(group) * replica
+    gpu = machine.device.is_gpu
+    # What a whole group holds once is shared by its cohort on a GPU; on a CPU the question is whether one trial fits.
+    fixed = bytes_of(group, facts) - len(group) * replica if gpu else bytes_of(group[:1], facts) - replica
+    room = machine.device.memory_bytes - (GPU_CONTEXT_BYTES if gpu else 0) - fixed
     if room < replica:
         need = (machine.device.memory_bytes - room + replica) / GIB
         raise ValueError(
             f"one trial of {config.model} at width {config.width} needs about {need:.1f} GiB, and a "
-            f"{machine.device.name} has {machine.device.memory_bytes / GIB:.0f}; use a smaller --width or "
-            "--batch-size, or a larger --gpu"
+            f"{machine.device.name if gpu else 'machine like this'} has {machine.device.memory_bytes / GIB:.0f}; "
+            "use a smaller --width or --batch-size, or a larger machine"
         )
+    if not gpu:
+        # One replica at a time in channels_last is the fastest way through convolutions on a CPU (measured).
+        if config.model != "mlp" or config.width >= WIDE:
+            return 1
+        return max(MOST_BEYOND_CACHE, min(MOST_ON_CPU, CACHE_BYTES // replica))
     most = MOST_ON_GPU if config.model == "mlp" else MOST_CNNS_ON_GPU
     return int(min(most, room // replica))
 

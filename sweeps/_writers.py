@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import re
 import sys
@@ -186,7 +187,7 @@ def _artifact_location(uri: str, experiment: str) -> str | None:
 if __name__ == "__main__":
     # A process of its own creates a store while Ray starts: both take seconds.
     try:
-        open_writer(*sys.argv[1:3])
+        open_writer(*json.load(sys.stdin))
     except LedgerError as refusal:
         print(refusal, flush=True)  # noqa: T201
         sys.exit(REFUSED)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -148,3 +149,13 @@ def test_a_lost_task_goes_on_in_halves() -> None:
     halves = task.halves(task.cohort.configs[1:])
     assert [len(h.cohort.configs) for h in halves] == [2, 2]
     assert len(task.halves(task.cohort.configs[:1])) == 1
+
+
+def test_a_trial_larger_than_the_machine_is_refused_and_many_seeds_are_not() -> None:
+    machine = Machine(replace(CPU, memory_bytes=2**30), 2)
+    with pytest.raises(
+        ValueError, match=r"needs about .* GiB, and a machine like this has 1; use a smaller --width"
+    ):
+        pack([TrialConfig(width=20_000)], machine, facts)
+    noise = [TrialConfig(corruption="randX", corruption_level=1, width=32, seed=seed) for seed in range(5000)]
+    assert sum(len(task.cohort.configs) for task in pack(noise, machine, facts)) == 5000
