@@ -15,7 +15,8 @@ Declared before looking:
   permutation test of that range, 2,000 shuffles of the regularizers within each seed, because the data chose
   which two to compare), and dropout or adversarial + dropout is the best, or surely no more than a margin of
   half a point behind it (upper end of the 95 % interval of the difference). Where neither it nor the opposite
-  (the interval above 0) is sure: not enough data. Below 3 seeds or 2 regularizers likewise.
+  (the interval above 0) is sure: not enough data. Below 3 seeds or 2 regularizers likewise. (The margin came after
+  a first look at the digits sweep, whose verdict it turned from supported to not enough data.)
 - The seeds' losses share most of the seeds that chose, so they are not quite independent and the intervals of
   few seeds somewhat too short.
 - A regularizer that the other seeds never see at or below the cap is listed as not reaching it, and not
