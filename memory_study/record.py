@@ -60,7 +60,7 @@ SCALARS: Mapping[str, str] = {
     "test_accuracy": "accuracy over the test set after the last epoch",
     "diverged": "1 if the training loss stopped being finite, else 0. A diverged trial is a finished one",
     "epochs_trained": "epochs trained before the end, convergence (where the trial stops there) or divergence",
-    "seconds": "the trial's share of its cohort's wall-clock time",
+    "seconds": "the trial's share of the seconds its cohort trained, evaluation and critical samples not included",
 }
 """Measured once, at the end."""
 
