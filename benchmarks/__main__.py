@@ -1,7 +1,7 @@
 """How much faster are sweeps than what a good engineer writes first, and than what one writes with speed in mind?
 
 Run:    make bench, or python -m benchmarks [--quick]
-Cost:   12 minutes for the first of three rounds, two idle CPU cores (measured 2026-11-21); --quick, a minute or two, shows only that it works
+Cost:   12 minutes for the first of three rounds, two idle CPU cores (measured 2026-11-21); --quick shows only that it works
 Expect: the table in docs/performance.md
 
 Ours, the tuned and the plain peer (see ``tuned.py``, ``plain.py``) train the demo's plan and a third of it (one seed of
