@@ -60,20 +60,24 @@ def labels(trials: pd.DataFrame) -> pd.Series:
     return pd.Series(np.select([real, random], ["real", "randY"], ""), trials.index).replace("", np.nan)
 
 
-def panels(trials: pd.DataFrame) -> pd.Series:
+def panels(trials: pd.DataFrame, ignoring: Iterable[str] = ()) -> pd.Series:
     """A name for all that two trials of one panel share: data set, model, training size, and what else
     differs here.
 
-    Trials of one panel differ only in seed, corruption, regularizers, and in on how many examples and when the
-    critical sample ratio was measured. How samples are searched keeps panels apart: adversarial training does so.
+    Trials of one panel differ only in seed, corruption, regularizers, the columns ``ignoring``, and in on how many
+    examples and when the critical sample ratio was measured. How samples are searched keeps panels apart:
+    adversarial training does so.
     """
-    known = {*record.CURVES, *record.SCALARS, *map(str, _TAGS), *_REPLICA}
+    ignored = set(ignoring)
+    known = {*record.CURVES, *record.SCALARS, *map(str, _TAGS), *_REPLICA, *ignored}
     shared = [
         c for c in trials if c not in known and not str(c).startswith("strength.") and c not in _MEASURED_ONLY
     ]
-    base = ["dataset", "model", "train_size"]
+    base = [column for column in ("dataset", "model", "train_size") if column not in ignored]
     text = trials[[*base, *(c for c in shared if c not in base)]].astype(str)
-    name = text["dataset"] + " · " + text["model"] + " · " + text["train_size"] + " examples"
+    name = text["dataset"] + " · " + text["model"]
+    if "train_size" in base:
+        name = name + " · " + text["train_size"] + " examples"
     for column in text.columns[len(base) :]:
         if text[column].nunique() > 1:
             name = name + f" · {column.replace('_', ' ')} " + text[column]
