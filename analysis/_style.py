@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from analysis._frames import CONTROL
 
 INK, FAINT = "#222222", "#8a8a8a"
+Dashes = str | tuple[int, tuple[float, ...]]
 _LOOK: dict[Any, Any] = {
     "figure.dpi": 100, "savefig.dpi": 200, "figure.facecolor": "white", "figure.constrained_layout.use": True,
     "font.family": "DejaVu Sans", "font.size": 9.5, "axes.titlesize": 10.5,
@@ -74,14 +82,99 @@ def percent_axis(axes: Axes, which: str) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}"))
 
 
-def epoch_axis(axes: Axes, epochs: int) -> None:
-    """The x axis for epochs from 1: logarithmic above 50, with plain numbers."""
+def epoch_axis(axes: Axes, epochs: int, logarithmic_above: int = 50) -> None:
+    """The x axis for epochs from 1: logarithmic where there are many, with plain numbers."""
     axes.set_xlim(1, max(epochs, 2))
-    if epochs > 50:
+    if epochs > logarithmic_above:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0) if epochs < 2000 else (1.0,)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def counts_axis(axes: Axes, values: Iterable[float]) -> None:
+    """The x axis for counts (units, examples): binary logarithm, ticks at these values, as many as fit."""
+    ordered = sorted({float(value) for value in values})
+    low, high = ordered[0], ordered[-1]
+    margin = (high / low) ** 0.1 if high > low else 2.0
+    axes.set_xscale("log", base=2)
+    axes.set_xlim(low / margin, high * margin)
+    ticks = [low]
+    for value in ordered[1:]:
+        if math.log(value / ticks[-1]) >= math.log(high / low) / 8:
+            ticks.append(value)
+    _plain_ticks(axes.xaxis, ticks)
+
+
+def duration_axis(axes: Axes, low: float, high: float) -> None:
+    """The y axis for epochs between two positive numbers: logarithmic, three to nine ticks with plain numbers."""
+    middle, span = math.sqrt(low * high), max(high / low * 1.5, 4.0)
+    low, high = middle / math.sqrt(span), middle * math.sqrt(span)
+    axes.set_yscale("log")
+    axes.set_ylim(low, high)
+    decades = [10.0**power for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)))]
+    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
+        ticks = [d * step for d in decades for step in steps if low <= d * step <= high]
+        if len(ticks) >= 3:
+            break
+    _plain_ticks(axes.yaxis, ticks)
+
+
+def _plain_ticks(axis: Axis, ticks: Sequence[float]) -> None:
+    """Exactly these ticks, written as plain numbers."""
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{value:.4g}" if value < 1e4 else f"{value:,.0f}")
+    )
+    axis.set_minor_locator(NullLocator())
+
+
+def arms(table: pd.DataFrame, column: str) -> npt.NDArray[np.float64]:
+    """How far the interval of a column reaches down and up, for ``errorbar``; 0 where there is none."""
+    low, middle, high = (table[f"{column}{end}"].to_numpy(dtype=float) for end in ("_low", "", "_high"))
+    return np.nan_to_num([middle - low, high - middle])
+
+
+def curve(axes: Axes, line: Sequence[npt.ArrayLike], colour: Any, **style: Any) -> None:
+    """A line with its interval as a band: ``line`` is x, mean, low and high."""
+    x, mean, low, high = line
+    axes.plot(x, mean, color=colour, **{"linewidth": 1.5, **style})
+    axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+
+
+def blocks(heights: Mapping[str, float]) -> tuple[Figure, list[tuple[str, SubFigure]]]:
+    """A figure of blocks of axes, one under the other, by name: as high (inches) as their axes need."""
+    figure = Figure(figsize=(9.2, sum(heights.values()) + 0.8))
+    parts = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=[*heights.values()])[:, 0]
+    return figure, list(zip(heights, parts, strict=True))
+
+
+def heading(part: SubFigure, title: str, notes: Iterable[str] = ()) -> None:
+    """The title of a block of axes, and below the block a line for each thing that it does not draw."""
+    part.suptitle(title, x=0.02, ha="left", fontsize=11, weight="bold")
+    if text := "\n".join(notes):
+        part.supxlabel(text, x=0.02, ha="left", fontsize=8.5, color=FAINT)
+
+
+def not_drawn(diverged: Sequence[str], at_most: int = 6) -> list[str]:
+    """A line that names the settings in which a trial diverged; none without any."""
+    more = [f"and {len(diverged) - at_most} more"] if len(diverged) > at_most else []
+    names = "; ".join([*diverged[:at_most], *more])
+    return textwrap.wrap(f"Diverged, not drawn: {names}", 140) if diverged else []
+
+
+def legend_below(figure: Figure, handles: Sequence[Artist], title: str, columns: int = 7) -> None:
+    """One legend for the whole figure, under it, read row by row."""
+    columns = min(columns, len(handles))
+    figure.legend(
+        handles=across(handles, columns), loc="outside lower center", ncols=columns, title=title,
+        title_fontsize=9, columnspacing=1.6,
+    )  # fmt: skip
+
+
+def across(handles: Sequence[Artist], columns: int) -> list[Artist]:
+    """The handles in the order in which a legend, which fills its columns downwards, shows them row by row."""
+    return [handle for column in range(columns) for handle in handles[column::columns]]
 
 
 def lighten(colour: str, share: float) -> tuple[float, float, float]:

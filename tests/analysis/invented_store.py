@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,12 +28,15 @@ _INVENTED = {
 }
 
 
+Curve = tuple[tuple[int, float], ...]
+
+
 @dataclass(frozen=True)
 class Invented:
     """A trial with an outcome nobody trained for."""
 
     config: TrialConfig
-    curve: tuple[tuple[int, float], ...]
+    curves: Mapping[str, Curve]
     scalars: dict[str, float]
 
 
@@ -55,7 +58,7 @@ def invent(config: TrialConfig, diverged: bool = False) -> Invented:
         best = 0.13 + 0.01 * noise[1]
     scalars = {"best_validation_accuracy": min(max(best, 0.1), 1.0), "diverged": float(diverged)}
     scalars |= {"converged": float(final >= 0.999), "convergence_epoch": float(config.epochs), "seconds": 0.5}
-    return Invented(config, curve, scalars)
+    return Invented(config, {"train_accuracy": curve}, scalars)
 
 
 def settings(
@@ -107,7 +110,11 @@ class Writer:
             Tag.CODE: "abc",
         }
         run = self.client.create_run(experiment, start_time=1_000, run_name=config.name)
-        metrics = [Metric("train_accuracy", value, 1_000, epoch) for epoch, value in invented.curve]
+        metrics = [
+            Metric(name, value, 1_000, epoch)
+            for name, curve in invented.curves.items()
+            for epoch, value in curve
+        ]
         metrics += [Metric(name, value, 1_000, 0) for name, value in invented.scalars.items()]
         self.client.log_batch(
             run.info.run_id,

@@ -1,0 +1,96 @@
+"""Invented trials on noisy training sets: what the sweeps ``capacity`` and ``noise`` could find."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+from invented_store import Curve, Invented
+
+from memory_study import record
+from memory_study.config import TrialConfig
+
+LEVELS = (0.0, 0.4, 0.8)
+KINDS = ("randX", "randY")
+
+
+def noisy(
+    seeds: Iterable[int],
+    levels: Iterable[float] = LEVELS,
+    kinds: Iterable[str] = KINDS,
+    **shared: object,
+) -> list[TrialConfig]:
+    """Every seed, level and kind of noise; real data once for all kinds."""
+    base = TrialConfig(**{"epochs": 200, "stop_at_convergence": True, **shared})  # type: ignore[arg-type]
+    configs = [
+        replace(base, seed=seed, corruption=kind, corruption_level=level)
+        for seed in seeds
+        for kind in kinds
+        for level in levels
+    ]
+    return list({config.id: config for config in configs}.values())
+
+
+def slices(
+    seeds: Iterable[int], widths: Iterable[int], sizes: Iterable[int], **shared: object
+) -> list[TrialConfig]:
+    """Widths at the largest training size, training sizes at the largest width."""
+    seeds, widths, sizes = tuple(seeds), tuple(widths), tuple(sizes)
+    configs = [
+        config
+        for width in widths
+        for size in sizes
+        if width == max(widths) or size == max(sizes)
+        for config in noisy(seeds, width=width, train_size=size, **shared)  # type: ignore[arg-type]
+    ]
+    return list({config.id: config for config in configs}.values())
+
+
+def invent_noisy(config: TrialConfig, diverged: bool = False) -> Invented:
+    """Noise slows the fit and lowers validation accuracy; narrow nets and large training sets slow it more."""
+    own = np.random.default_rng(int(config.id, 16)).normal(size=4)
+    level, labels = config.corruption_level, config.corruption == "randY"
+    room = config.width * 8 / config.train_size
+    epoch = round(
+        (6 + (40 if labels else 14) * level / min(room, 1)) * (1 + 0.5 / room) * math.exp(0.12 * own[0])
+    )
+    last = min(max(epoch, 2), config.epochs) if config.stop_at_convergence else config.epochs
+    last = 3 if diverged else last
+    epochs = [e for e in record.epoch_grid(config.epochs) if e < last] + [last]
+    clean = 0.97 - 0.04 / room - (0.75 if labels else 0.3) * level**2 + 0.004 * own[1]
+    peak = max(2.0, 0.35 * epoch)
+    csr_level = 0.02 + (0.25 if labels else 0.1) * level + 0.004 * own[2]
+    train = tuple((e, min(1.0, 0.1 + 0.9 * math.log1p(e) / math.log1p(epoch))) for e in epochs)
+    validation = tuple((e, _humped(e, peak, clean, 0.35 * level * labels)) for e in epochs)
+    measured = [e for e in epochs if e in config.csr_epochs or e == last]
+    curves = {"train_accuracy": train, "validation_accuracy": validation}
+    if config.csr_examples:
+        curves |= _ratios("csr_validation", {e: csr_level * (1 - math.exp(-e / peak)) for e in measured})
+        curves |= _ratios("csr_train", {e: _humped(e, peak, 1.4 * csr_level, 0.6) for e in measured})
+    scalars = {
+        "best_validation_accuracy": max(value for _, value in validation),
+        "converged": float(epoch <= config.epochs and not diverged),
+        "convergence_epoch": float(last if diverged else min(max(epoch, 2), config.epochs)),
+        "diverged": float(diverged),
+        "epochs_trained": float(last),
+    }
+    return Invented(config, curves, scalars)
+
+
+def _humped(epoch: int, peak: float, height: float, fall: float) -> float:
+    """Rises until ``peak``, then loses a share ``fall`` of its height."""
+    risen = 1 - math.exp(-2.5 * epoch / peak)
+    fallen = fall * max(0.0, math.log(epoch / peak)) / 3
+    return min(max(height * risen * (1 - min(fallen, fall)), 0.02), 1.0)
+
+
+def _ratios(name: str, values: dict[int, float]) -> dict[str, Curve]:
+    """A critical sample ratio of 1000 examples with something like its interval."""
+    half = {epoch: 2 * math.sqrt(max(v, 0.001) / 1000) for epoch, v in values.items()}
+    return {
+        name: tuple(values.items()),
+        f"{name}_low": tuple((epoch, max(0.0, v - half[epoch])) for epoch, v in values.items()),
+        f"{name}_high": tuple((epoch, v + half[epoch]) for epoch, v in values.items()),
+    }
