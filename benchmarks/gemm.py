@@ -88,7 +88,7 @@ def measure(width: int, momentum: float, steps: int, rounds: int, sizes: tuple[i
         for epoch in range(1, rounds + 2):
             rates = {size: timer() for size, timer in products.items()}
             trained = seconds(lambda epoch=epoch: training.train_epoch(epoch))  # type: ignore[misc]
-            evaluated = seconds(lambda epoch=epoch: training.evaluate(epoch, 0.0))  # type: ignore[misc]
+            evaluated = seconds(lambda epoch=epoch: training.evaluate(epoch))  # type: ignore[misc]
             if epoch > 1:  # the first meets cold caches and unallocated memory
                 for size, rate in rates.items():
                     product_rates[size].append(rate)

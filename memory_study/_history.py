@@ -15,28 +15,38 @@ CONVERGED = {"": 1.0, "_999": 0.999}
 
 @dataclass(slots=True)
 class History:
-    """One trial's measurements, added epoch by epoch."""
+    """One trial's measurements, added as they are made.
+
+    ``latest`` is what was measured after the epoch ``measured``, ``epochs`` how many are trained.
+    """
 
     config: TrialConfig
     grid: frozenset[int] = field(init=False)
     curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     scalars: dict[str, float] = field(default_factory=dict)
     latest: Mapping[str, float] = field(default_factory=dict)
+    measured: int = 0
     epochs: int = 0
-    seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self.grid = frozenset(epoch_grid(self.config.epochs))
 
-    def add(self, epoch: int, values: Mapping[str, float], seconds: float) -> None:
-        """Take in the evaluation after ``epoch``; curves keep the grid's epochs, extremes look at every one."""
-        self.epochs, self.latest = epoch, values
-        self.seconds += seconds
-        if values["validation_accuracy"] > self.scalars.get("best_validation_accuracy", -1.0):
-            self.scalars["best_validation_accuracy"] = values["validation_accuracy"]
+    def spend(self, epoch: int, seconds: Mapping[str, float]) -> None:
+        """Note that ``epoch`` is over, and add its seconds to the scalars of these names."""
+        self.epochs = epoch
+        for name, value in seconds.items():
+            self.scalars[name] = self.scalars.get(name, 0.0) + value
+
+    def add(self, epoch: int, values: Mapping[str, float]) -> None:
+        """Take in what was measured after ``epoch``; curves keep the grid's epochs, extremes look at all."""
+        self.latest = {**(self.latest if epoch == self.measured else {}), **values}
+        self.measured = epoch
+        accuracy = values.get("validation_accuracy", -1.0)
+        if accuracy > self.scalars.get("best_validation_accuracy", -1.0):
+            self.scalars["best_validation_accuracy"] = accuracy
             self.scalars["best_validation_epoch"] = epoch
         for suffix, share in CONVERGED.items():
-            if values["train_accuracy"] >= share:
+            if values.get("train_accuracy", 0.0) >= share:
                 self.scalars.setdefault(f"convergence_epoch{suffix}", epoch)
         if epoch in self.grid:
             self.measure(epoch, values)
@@ -48,10 +58,14 @@ class History:
             if math.isfinite(value) and not (curve and curve[-1][0] == epoch):
                 curve.append((epoch, value))
 
+    def reached(self, suffix: str) -> bool:
+        """The training accuracy that :data:`CONVERGED` has for ``suffix`` was seen after some epoch."""
+        return f"convergence_epoch{suffix}" in self.scalars
+
     @property
     def converged(self) -> bool:
         """Every training example was right after some epoch."""
-        return "convergence_epoch" in self.scalars
+        return self.reached("")
 
     @property
     def diverged(self) -> bool:
@@ -62,9 +76,9 @@ class History:
         """The finished record. A diverged trial's last values are left out: there is no net to speak of any more."""
         scalars = dict(self.scalars)
         for suffix in CONVERGED:
-            scalars[f"converged{suffix}"] = float(f"convergence_epoch{suffix}" in scalars)
+            scalars[f"converged{suffix}"] = float(self.reached(suffix))
             scalars.setdefault(f"convergence_epoch{suffix}", self.epochs)
-        scalars |= {"diverged": float(self.diverged), "epochs_trained": self.epochs, "seconds": self.seconds}
+        scalars |= {"diverged": float(self.diverged), "epochs_trained": self.epochs}
         if not self.diverged:
             self.measure(self.epochs, self.latest)
             scalars["test_accuracy"] = test_accuracy

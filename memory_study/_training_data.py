@@ -85,19 +85,25 @@ class TrainingData:
                 torch.where(replaced, noise, inputs[row], out=inputs[row])
         return inputs, self.labels.gather(1, examples)
 
-    def parts(self, examples: slice) -> tuple[Tensor, Tensor]:
-        """Inputs [replica or 1, ...] and labels [replica, ...] of neighbouring examples, in the data set's order.
+    @property
+    def has_random_inputs(self) -> bool:
+        """Whether any replica has inputs of its own."""
+        return any(config.corruption == "randX" for config in self._configs)
 
-        One row serves all replicas where none of them has corrupted inputs.
+    def parts(self, examples: slice, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Inputs [row or 1, ...] and labels [row, ...] of neighbouring examples for some replicas, in the data set's order.
+
+        One row of inputs serves all replicas where none in the stack has corrupted ones.
         """
-        inputs, labels = self._inputs[examples].unsqueeze(0), self.labels[:, examples]
-        if not self._banks:
+        inputs, labels = self._inputs[examples].unsqueeze(0), self.labels[list(rows), examples]
+        if not self.has_random_inputs:
             return inputs, labels
-        rows = []
-        for row, config in enumerate(self._configs):
-            mask = self.corrupted[row, examples, None, None, None]
+        found = []
+        for row in rows:
+            config = self._configs[row]
             noisy = config.corruption == "randX"
-            rows.append(
+            mask = self.corrupted[row, examples, None, None, None]
+            found.append(
                 torch.where(mask, self._banks[config.seed][examples], inputs[0]) if noisy else inputs[0]
             )
-        return torch.stack(rows), labels
+        return torch.stack(found), labels

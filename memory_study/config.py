@@ -23,6 +23,7 @@ CORRUPTIONS = ("none", "randX", "randY")
 MODELS = ("mlp", "cnn-keras", "cnn-zhang")
 INPUT_SCALINGS = ("unit", "standardized")
 VALIDATIONS = ("held-out", "test")
+VALIDATION_SCHEDULES = ("every-epoch", "curve")
 DTYPES = ("float32", "float64")
 _REQUIRED = object()
 
@@ -60,6 +61,15 @@ class TrialConfig:
     train_size: int = _field("cohort", 1000, "training examples; smaller sets are contained in larger ones")
     validation: str = _field(
         "cohort", "held-out", "validation set: held-out training images, or test, as in the papers"
+    )
+    validation_size: int = _field(
+        "cohort", 0, "use only so many examples of the validation set; 0 uses all", absent=0
+    )
+    validation_schedule: str = _field(
+        "cohort",
+        "every-epoch",
+        "validate after every epoch, or only at the epochs of the curves (curve), of which the best then is the best",
+        absent="every-epoch",
     )
     split_seed: int = _field("cohort", 0, "seed of the train / validation split")
     corruption: str = _field("replica", "none", "what is random: none, randX (inputs) or randY (labels)")
@@ -157,7 +167,7 @@ def _problems(c: TrialConfig) -> Iterator[str]:
 
     choices = {
         "corruption": CORRUPTIONS, "model": MODELS, "input_scaling": INPUT_SCALINGS,
-        "validation": VALIDATIONS, "dtype": DTYPES,
+        "validation": VALIDATIONS, "validation_schedule": VALIDATION_SCHEDULES, "dtype": DTYPES,
     }  # fmt: skip
     for name, allowed in choices.items():
         if getattr(c, name) not in allowed:
@@ -165,6 +175,7 @@ def _problems(c: TrialConfig) -> Iterator[str]:
     at_least = {
         "train_size": 1, "width": 1, "depth": 0, "batch_size": 1, "epochs": 1, "seed": 0, "split_seed": 0,
         "image_size": 0, "crop": 0, "halving_epochs": 0, "csr_examples": 0, "csr_iterations": 1,
+        "validation_size": 0,
     }  # fmt: skip
     for name, least in at_least.items():
         if getattr(c, name) < least:
@@ -178,6 +189,11 @@ def _problems(c: TrialConfig) -> Iterator[str]:
         yield f"noise level {c.corruption_level:g} is not a fraction; use 0 <= level <= 1{percent}"
     elif c.corruption == "none" and c.corruption_level > 0:
         yield f"noise level {c.corruption_level:g} has no kind; use it with --corruption randX or randY"
+    if c.validation_size and c.validation == "test":
+        yield (
+            f"--validation-size {c.validation_size} would cut a test set short, whose examples may be in any order; "
+            "leave it out, or use --validation held-out"
+        )
     if c.model.startswith("cnn") and (c.train_size - 1) % max(c.batch_size, 1) == 0:
         yield (
             f"--train-size {c.train_size} in batches of {c.batch_size} leaves a batch of one example, which batch "

@@ -55,12 +55,14 @@ SCALARS: Mapping[str, str] = {
     "convergence_epoch": "first epoch with 100.000 % training accuracy; the last epoch trained where censored",
     "converged_999": "1 if training accuracy reached 99.9 %, else 0",
     "convergence_epoch_999": "first epoch with 99.9 % training accuracy; the last epoch trained where censored",
-    "best_validation_accuracy": "highest validation accuracy after any epoch",
+    "best_validation_accuracy": "highest validation accuracy after any epoch that validation_schedule asks for",
     "best_validation_epoch": "first epoch that reached it",
     "test_accuracy": "accuracy over the test set after the last epoch",
     "diverged": "1 if the training loss stopped being finite, else 0. A diverged trial is a finished one",
     "epochs_trained": "epochs trained before the end, convergence (where the trial stops there) or divergence",
     "seconds": "the trial's share of the seconds its cohort trained, evaluation and critical samples not included",
+    "evaluation_seconds": "its share of the seconds of all passes over training, validation and test set",
+    "critical_sample_seconds": "its share of the seconds of the searches for critical samples",
 }
 """Measured once, at the end."""
 

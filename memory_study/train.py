@@ -8,7 +8,7 @@ batches above 384, where a product that adds to the parameters rounds unlike one
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
@@ -16,19 +16,16 @@ from torch import Tensor
 
 from memory_study import models
 from memory_study._history import History
+from memory_study._measuring import Measuring, Nets, Values
 from memory_study._training_data import Scaling, TrainingData
 from memory_study.cohort import Cohort
 from memory_study.config import TrialConfig
 from memory_study.datasets import Splits
-from memory_study.measures.accuracy import CPU_CHUNK, Predictions, predict
-from memory_study.measures.critical_samples import Search, search, wilson_interval
+from memory_study.measures.critical_samples import search
 from memory_study.models import Stack
 from memory_study.optimizers import SGD, Accumulate, as_rates, learning_rates
 from memory_study.regularizers._perturbation import Perturbation, group
 from memory_study.rng import EpochDraws, ReplicaDraws, stream
-
-CSR_CHUNK = 250
-"""Examples searched at a time: a fixed number, because each chunk's noise has a stream of its own."""
 
 
 class Training:
@@ -49,8 +46,6 @@ class Training:
         self.device, self.dtype = device, getattr(torch, self.shared.dtype)
         self.scaling = Scaling(self.shared, splits)
         self.data = TrainingData(self.configs, splits, self.scaling, device, self.dtype)
-        self.validation = self._placed(splits.validation_inputs), splits.validation_labels[None].to(device)
-        self.test = self._placed(splits.test_inputs), splits.test_labels[None].to(device)
         image = splits.train_inputs.shape[1:]
         self.network = models.create(self.shared, (image[0], image[1], image[2]), len(splits.classes))
         like = torch.empty(0, device=device, dtype=self.dtype)
@@ -59,7 +54,12 @@ class Training:
         self.optimizer = SGD(parameters, self.shared.momentum, self.network.kernels)
         buffers = [self.network.initial_buffers()] * len(self.configs)
         self.buffers = Stack.of(self.network.buffer_shapes, buffers, like)
-        self.search = Search.of(self.shared, 1 / self.scaling.std.to(device, self.dtype))
+        self.measuring = Measuring(self.network, self.data, splits, self.scaling, self.shared)
+
+    @property
+    def nets(self) -> Nets:
+        """The replicas still in training, with their buffers."""
+        return Nets(self.optimizer.parameters, self.buffers)
 
     @property
     def parameters(self) -> Stack:
@@ -104,48 +104,37 @@ class Training:
             )
             self.optimizer.step(terms, decays, rates)
 
-    def evaluate(self, epoch: int, seconds: float) -> None:
-        """Measure every replica in eval mode after ``epoch`` into its history."""
-        losses, right = [], []
-        for part in self._parts():
-            predictions = predict(self.network, self.parameters, self.buffers, *self.data.parts(part))
-            losses.append(predictions.losses)
-            right.append(predictions.right)
-        train = Predictions(torch.cat(losses, 1), torch.cat(right, 1))
-        validation = predict(self.network, self.parameters, self.buffers, *self.validation)
-        columns: dict[str, Tensor] = {}
-        masks = {"": None, "_clean": ~self.data.corrupted, "_corrupted": self.data.corrupted}
-        for suffix, mask in masks.items():
-            columns[f"train_loss{suffix}"], columns[f"train_accuracy{suffix}"] = train.mean(mask)
-        columns["validation_loss"], columns["validation_accuracy"] = validation.mean()
-        table = torch.stack([column.double() for column in columns.values()], 1).tolist()
-        share = seconds / len(self.configs)
-        for config, row in zip(self.configs, table, strict=True):
-            self.histories[config.id].add(epoch, dict(zip(columns, row, strict=True)), share)
+    def evaluate(self, epoch: int) -> list[int]:
+        """Measure into the histories what is due after ``epoch``. Returns the rows whose training is over.
+
+        A pass over the training set is due at the curves' epochs, and where it may show convergence or divergence.
+        """
+        everyone = list(range(len(self.configs)))
+        histories = [self.histories[config.id] for config in self.configs]
+        on_curve = epoch in histories[0].grid
+        nets = self.nets
+        due = everyone if on_curve else self.measuring.candidates(nets, histories)
+        if due:
+            self._add(epoch, due, self.measuring.training(nets, due))
+        leaving = self._leaving(epoch)
+        rows = everyone if on_curve or self.shared.validation_schedule == "every-epoch" else leaving
+        if rows:
+            self._add(epoch, rows, self.measuring.validating(nets, rows))
+        return leaving
 
     def measure_critical_samples(self, epoch: int, rows: list[int]) -> None:
         """Add the CSR of validation and training examples after ``epoch`` to the histories of the replicas ``rows``."""
-        examples = self.shared.csr_examples
-        if examples == 0 or not rows:
-            return
-        validation = self.validation[0]
-        sets = {
-            "csr_validation": (validation.shape[1], lambda part: validation[:, part]),
-            "csr_train": (len(self.data), lambda part: self.data.parts(part)[0]),
-        }
-        for name, (available, images) in sets.items():
-            total = min(examples, available)
-            counts = self._count_critical(name, images, total, rows, epoch)
-            for row, count in zip(rows, counts, strict=True):
-                low, high = wilson_interval(count, total)
-                values = {name: count / total, f"{name}_low": low, f"{name}_high": high}
-                self.histories[self.configs[row].id].measure(epoch, values)
+        values = self.measuring.critical_samples(
+            self.nets, rows, [self.configs[row].seed for row in rows], epoch
+        )
+        for row, found in zip(rows, values, strict=True):
+            self.histories[self.configs[row].id].measure(epoch, found)
 
-    def leaving(self, last: bool) -> list[int]:
-        """Rows whose training is over."""
-        stops = self.shared.stop_at_convergence
-        histories = [self.histories[config.id] for config in self.configs]
-        return [row for row, h in enumerate(histories) if last or h.diverged or (stops and h.converged)]
+    def spend(self, epoch: int, seconds: Mapping[str, float]) -> None:
+        """Share the seconds of an epoch, by the scalar that they belong to, evenly among the replicas."""
+        for config in self.configs:
+            shares = {name: value / len(self.configs) for name, value in seconds.items()}
+            self.histories[config.id].spend(epoch, shares)
 
     def diverged(self, row: int) -> bool:
         """The replica's training loss is no longer finite."""
@@ -157,22 +146,21 @@ class Training:
         self.optimizer.keep(staying)
         self.buffers = self.buffers.keep(staying)
         self.data.keep(staying)
+        self.measuring.keep(staying)
         self.configs = [self.configs[row] for row in staying]
 
     def test_accuracies(self, rows: list[int]) -> list[float]:
         """Accuracy of replicas over the test set, in [0, 1]."""
-        parameters, buffers = self.parameters.keep(rows), self.buffers.keep(rows)
-        return list(map(float, predict(self.network, parameters, buffers, *self.test).mean()[1].tolist()))
+        return self.measuring.testing(self.nets, rows)
 
-    def _placed(self, images: Tensor) -> Tensor:
-        return self.scaling(images).to(self.device, self.dtype)[None]
+    def _leaving(self, epoch: int) -> list[int]:
+        stops, last = self.shared.stop_at_convergence, epoch == self.shared.epochs
+        histories = [self.histories[config.id] for config in self.configs]
+        return [row for row, h in enumerate(histories) if last or h.diverged or (stops and h.converged)]
 
-    def _parts(self) -> list[slice]:
-        """The training set in passes: in one where all replicas share their inputs, else small enough to copy."""
-        examples = len(self.data)
-        # A multiple of the passes of `predict` on a CPU, so that these hold the same examples either way.
-        step = examples if not any(c.corruption == "randX" for c in self.configs) else 8 * CPU_CHUNK
-        return [slice(start, min(start + step, examples)) for start in range(0, examples, step)]
+    def _add(self, epoch: int, rows: list[int], values: Values) -> None:
+        for row, found in zip(rows, values, strict=True):
+            self.histories[self.configs[row].id].add(epoch, found)
 
     def _accumulate(
         self, inputs: Tensor, labels: Tensor, scale: Tensor, perturbation: Perturbation, rows: slice,
@@ -190,27 +178,7 @@ class Training:
         def noise(iteration: int) -> Tensor:
             return draws.normal(f"adversarial {iteration}", shape)
 
-        return search(self.network, parameters, buffers, inputs, self.search, noise)[0]
-
-    def _count_critical(
-        self, name: str, images: Callable[[slice], Tensor], total: int, rows: list[int], epoch: int
-    ) -> list[int]:
-        """How many of the first ``total`` examples of ``images(part)`` [replica or 1, ...] are critical, by row."""
-        parameters, buffers = self.parameters.keep(rows), self.buffers.keep(rows)
-        seeds = [self.configs[row].seed for row in rows]
-        counts = torch.zeros(len(rows), dtype=torch.long, device=self.device)
-        for start in range(0, total, CSR_CHUNK):
-            part = images(slice(start, min(start + CSR_CHUNK, total)))
-            part = part.expand(len(self.configs), *part.shape[1:])[rows]
-            draws = ReplicaDraws(EpochDraws(epoch, self.device, self.dtype), seeds)
-
-            def noise(
-                iteration: int, start: int = start, part: Tensor = part, draws: ReplicaDraws = draws
-            ) -> Tensor:
-                return draws.normal(f"{name} {start} {iteration}", tuple(part.shape[1:]))
-
-            counts += search(self.network, parameters, buffers, part, self.search, noise)[1].sum(1)
-        return list(map(int, counts.tolist()))
+        return search(self.network, parameters, buffers, inputs, self.measuring.search, noise)[0]
 
 
 def train(
@@ -226,21 +194,41 @@ def train(
     every epoch.
     """
     training = Training(cohort, splits, device)
+    clock = _Clock(device)
     if 0 in training.shared.csr_epochs:
         training.measure_critical_samples(0, list(range(len(training.configs))))
+        training.spend(0, {"critical_sample_seconds": clock.lap()})
     for epoch in range(1, training.shared.epochs + 1):
-        started = time.perf_counter()
         training.train_epoch(epoch)
-        training.evaluate(epoch, time.perf_counter() - started)
-        leaving = training.leaving(last=epoch == training.shared.epochs)
+        spent = {"seconds": clock.lap()}
+        leaving = training.evaluate(epoch)
+        spent["evaluation_seconds"] = clock.lap()
         everyone = epoch in training.shared.csr_epochs
         measured = range(len(training.configs)) if everyone else leaving
         training.measure_critical_samples(epoch, [row for row in measured if not training.diverged(row)])
+        spent["critical_sample_seconds"] = clock.lap()
         if leaving:
             leave(training, leaving)
+            spent["evaluation_seconds"] += clock.lap()
+        training.spend(epoch, spent)
         heartbeat(epoch)
         if len(leaving) == len(training.configs):
             break
         if leaving:
             training.remove(leaving)
     return training.histories
+
+
+class _Clock:
+    """Times laps of a device's work: a GPU is waited for, because it runs behind the program."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._last = time.perf_counter()
+
+    def lap(self) -> float:
+        """Seconds since the last lap."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        before, self._last = self._last, time.perf_counter()
+        return self._last - before

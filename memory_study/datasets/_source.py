@@ -56,6 +56,11 @@ class DatasetInfo:
                 f"{self.largest_train_size} or fewer ({self.train_examples} images, of which "
                 f"{self.held_out} are for validation)"
             )
+        if config.validation_size > self.held_out and config.validation == "held-out":
+            yield (
+                f"--validation-size {config.validation_size} is more than {self.name} holds out; use "
+                f"{self.held_out} or fewer, or 0 for all"
+            )
         side = min(self.image_shape[1:])
         if config.crop > side:
             shape = f"{self.image_shape[1]}x{self.image_shape[2]}"

@@ -56,7 +56,7 @@ class Stack:
     def zeros(self) -> Stack:
         """A stack of zeros shaped like this one."""
         shapes = {name: tuple(tensor.shape[1:]) for name, tensor in self._tensors.items()}
-        stack = Stack.empty(shapes, self._replicas(), self.flat)
+        stack = Stack.empty(shapes, self.replicas, self.flat)
         stack.flat.zero_()
         return stack
 
@@ -73,7 +73,9 @@ class Stack:
             torch.index_select(tensor, 0, index, out=stack[name])
         return stack
 
-    def _replicas(self) -> int:
+    @property
+    def replicas(self) -> int:
+        """How many; 0 for a stack without tensors."""
         return next(iter(self._tensors.values())).shape[0] if self._tensors else 0
 
 

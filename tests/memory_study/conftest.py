@@ -69,7 +69,7 @@ def measured() -> Callable[[Record], object]:
     def strip(record: Record) -> object:
         return (
             record.trial_id,
-            {name: value for name, value in record.scalars.items() if name != "seconds"},
+            {name: value for name, value in record.scalars.items() if not name.endswith("seconds")},
             dict(record.curves),
         )
 

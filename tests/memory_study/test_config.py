@@ -67,7 +67,7 @@ def test_every_field_counts_in_the_id():
     other = {
         "dataset": "mnist", "dataset_digest": "ab", "validation": "test", "corruption": "randY", "model": "cnn-zhang",
         "input_scaling": "unit", "regularizers": {"dropout": 0.5}, "csr_epochs": (1,), "dtype": "float64",
-        "stop_at_convergence": True,
+        "stop_at_convergence": True, "validation_schedule": "curve",
     }  # fmt: skip
     base = TrialConfig(corruption="randX", corruption_level=0.25)
     ids = {base.id}
@@ -147,6 +147,7 @@ def test_trials_that_disagree_on_a_cohort_field_are_no_cohort(name):
     other = {
         "csr_epochs": (1,),
         "validation": "test",
+        "validation_schedule": "curve",
         "model": "cnn-zhang",
         "input_scaling": "unit",
         "dtype": "float64",

@@ -17,7 +17,8 @@ def finished(accuracies, validation=None, losses=None, epochs=None, **fields):
             "train_loss": losses[index] if losses else 1.0,
             "validation_accuracy": validation[index] if validation else 0.5,
         }
-        history.add(index + 1, values, seconds=0.5)
+        history.add(index + 1, values)
+        history.spend(index + 1, {"seconds": 0.5})
     return history.record(test_accuracy=0.25, model=None)
 
 
