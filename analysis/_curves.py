@@ -26,23 +26,25 @@ def means_by_epoch(trials: pd.DataFrame, curves: pd.DataFrame, metrics: tuple[st
     A line ends with the last trial of its setting. A setting in which a trial diverged has one row, without
     an epoch; ``diverged`` and ``censored`` count the trials of each setting.
     """
-    key = [*_noise.KEY, "epoch"]
+    table = _noise.counts(trials, _noise.KEY)
     kept = trials[_noise.sound(trials, _noise.KEY)]
-    points = curves[curves["metric"].isin([*metrics]) & curves["trial"].isin(kept.index)]
-    lines = [pd.DataFrame(columns=[*_noise.KEY, "epoch"]).set_index(key)]
-    for metric in metrics:
-        of_settings = [
-            _long(rows, points[points["trial"].isin(rows.index)], metric)
-            for _, rows in kept.groupby(_noise.KEY)
-        ]
-        if of_settings:
-            lines.append(_noise.means(pd.concat(of_settings), key, metric))
-    table = lines[0].join(lines[1:], how="outer").reset_index("epoch")
-    table = _noise.counts(trials, _noise.KEY).join(table).reset_index()
-    columns = [f"{metric}{end}" for metric in metrics for end in ("", "_low", "_high", "_seeds")]
-    table = table.reindex(columns=[*key, *columns, "diverged", "censored"])
-    seeds = {name: "Int64" for name in table if name == "epoch" or name.endswith("_seeds")}
-    return table.astype(seeds).sort_values(key).reset_index(drop=True)
+    if len(kept):
+        lines = [_means(kept, curves[curves["metric"] == metric], metric) for metric in metrics]
+        table = table.join(pd.concat(lines, axis=1).reset_index("epoch"))
+    numbers = [f"{metric}{end}" for metric in metrics for end in ("", "_low", "_high", "_seeds")]
+    columns = [*_noise.KEY, "epoch", *numbers, "diverged", "censored"]
+    whole = {name: "Int64" for name in columns if name == "epoch" or name.endswith("_seeds")}
+    table = table.reset_index().reindex(columns=columns).astype(whole)
+    return table.sort_values([*_noise.KEY, "epoch"]).reset_index(drop=True)
+
+
+def _means(trials: pd.DataFrame, points: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """By setting and epoch, of sound trials and the points of one metric."""
+    of_settings = [
+        _long(rows, points[points["trial"].isin(rows.index)], metric)
+        for _, rows in trials.groupby(_noise.KEY)
+    ]
+    return _noise.means(pd.concat(of_settings), [*_noise.KEY, "epoch"], metric)
 
 
 def _long(trials: pd.DataFrame, curves: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -23,7 +23,7 @@ Style = tuple[str, str]
 
 def colour(level: float) -> str:
     """Black for real data, then along one ramp that grows lighter with the level, the same in every figure."""
-    return "#000000" if level == 0 else to_hex(matplotlib.colormaps["plasma"](0.08 + 0.74 * level))
+    return "#000000" if level == 0 else to_hex(matplotlib.colormaps["plasma"](0.08 + 0.7 * level))
 
 
 def styles(levels: Iterable[float]) -> dict[float, Style]:
@@ -51,27 +51,29 @@ def name(level: float) -> str:
 def marked(marker: str, **style: Any) -> dict[str, Any]:
     """Keyword arguments of a line with this marker."""
     size = _style.marker_size(marker)
-    return {"marker": marker, "markersize": size, "markeredgecolor": "white", "markeredgewidth": 0.6, **style}
+    return {"marker": marker, "markersize": size, "markeredgecolor": "white", "markeredgewidth": 0.6} | style
 
 
 def dodged(values: Iterable[float], levels: Sequence[float]) -> dict[float, float]:
     """A factor for each level that sets its points a little beside those of other levels, on a log axis."""
     logs = np.log(np.unique(np.asarray(list(values), dtype=float)))
     room = 0.65 * float(np.diff(logs).min()) / max(len(levels) - 1, 1) if len(logs) > 1 else np.inf
-    step = min(room, 0.02 * max(float(np.ptp(logs)), 1.0))
+    step = min(room, 0.016 * max(float(np.ptp(logs)), 1.0))
     middle = (len(levels) - 1) / 2
     return {level: float(np.exp(step * (place - middle))) for place, level in enumerate(levels)}
 
 
 def draw_curve(axes: Axes, rows: pd.DataFrame, metric: str, style: Style, **line: Any) -> None:
-    """A metric by epoch with its interval as a band, a marker every few points."""
+    """A metric by epoch with its interval as a band, small markers evenly along it."""
     rows = rows.dropna(subset=[metric])
+    if rows.empty:
+        return
     columns = [
         rows[name].to_numpy(dtype=float) for name in ("epoch", metric, f"{metric}_low", f"{metric}_high")
     ]
     colour, marker = style
-    every = max(1, len(rows) // 6)
-    _style.curve(axes, columns, colour, markevery=every, **marked(marker), **line)
+    size = 0.75 * _style.marker_size(marker)
+    _style.curve(axes, columns, colour, markevery=0.12, **marked(marker, markersize=size), **line)
 
 
 def kinds(table: pd.DataFrame) -> list[str]:

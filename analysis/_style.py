@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import math
-import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from analysis._frames import CONTROL
 
 INK, FAINT = "#222222", "#8a8a8a"
-Dashes = str | tuple[int, tuple[float, ...]]
+Dashes = Literal["-"] | tuple[float, tuple[float, ...]]
 _LOOK: dict[Any, Any] = {
     "figure.dpi": 100, "savefig.dpi": 200, "figure.facecolor": "white", "figure.constrained_layout.use": True,
     "font.family": "DejaVu Sans", "font.size": 9.5, "axes.titlesize": 10.5,
@@ -87,7 +85,9 @@ def epoch_axis(axes: Axes, epochs: int, logarithmic_above: int = 50) -> None:
     axes.set_xlim(1, max(epochs, 2))
     if epochs > logarithmic_above:
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0) if epochs < 2000 else (1.0,)))
+        axes.set_xlim(0.95, 1.05 * max(epochs, 2))  # markers at both ends stay whole
+        steps = (1.0, 2.0, 5.0) if epochs < 30 else (1.0, 3.0) if epochs < 2000 else (1.0,)
+        axes.xaxis.set_major_locator(LogLocator(subs=steps))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
 
@@ -132,7 +132,7 @@ def _plain_ticks(axis: Axis, ticks: Sequence[float]) -> None:
 def arms(table: pd.DataFrame, column: str) -> npt.NDArray[np.float64]:
     """How far the interval of a column reaches down and up, for ``errorbar``; 0 where there is none."""
     low, middle, high = (table[f"{column}{end}"].to_numpy(dtype=float) for end in ("_low", "", "_high"))
-    return np.nan_to_num([middle - low, high - middle])
+    return np.asarray(np.nan_to_num([middle - low, high - middle]))
 
 
 def curve(axes: Axes, line: Sequence[npt.ArrayLike], colour: Any, **style: Any) -> None:
@@ -140,41 +140,6 @@ def curve(axes: Axes, line: Sequence[npt.ArrayLike], colour: Any, **style: Any) 
     x, mean, low, high = line
     axes.plot(x, mean, color=colour, **{"linewidth": 1.5, **style})
     axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
-
-
-def blocks(heights: Mapping[str, float]) -> tuple[Figure, list[tuple[str, SubFigure]]]:
-    """A figure of blocks of axes, one under the other, by name: as high (inches) as their axes need."""
-    figure = Figure(figsize=(9.2, sum(heights.values()) + 0.8))
-    parts = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=[*heights.values()])[:, 0]
-    return figure, list(zip(heights, parts, strict=True))
-
-
-def heading(part: SubFigure, title: str, notes: Iterable[str] = ()) -> None:
-    """The title of a block of axes, and below the block a line for each thing that it does not draw."""
-    part.suptitle(title, x=0.02, ha="left", fontsize=11, weight="bold")
-    if text := "\n".join(notes):
-        part.supxlabel(text, x=0.02, ha="left", fontsize=8.5, color=FAINT)
-
-
-def not_drawn(diverged: Sequence[str], at_most: int = 6) -> list[str]:
-    """A line that names the settings in which a trial diverged; none without any."""
-    more = [f"and {len(diverged) - at_most} more"] if len(diverged) > at_most else []
-    names = "; ".join([*diverged[:at_most], *more])
-    return textwrap.wrap(f"Diverged, not drawn: {names}", 140) if diverged else []
-
-
-def legend_below(figure: Figure, handles: Sequence[Artist], title: str, columns: int = 7) -> None:
-    """One legend for the whole figure, under it, read row by row."""
-    columns = min(columns, len(handles))
-    figure.legend(
-        handles=across(handles, columns), loc="outside lower center", ncols=columns, title=title,
-        title_fontsize=9, columnspacing=1.6,
-    )  # fmt: skip
-
-
-def across(handles: Sequence[Artist], columns: int) -> list[Artist]:
-    """The handles in the order in which a legend, which fills its columns downwards, shows them row by row."""
-    return [handle for column in range(columns) for handle in handles[column::columns]]
 
 
 def lighten(colour: str, share: float) -> tuple[float, float, float]:
