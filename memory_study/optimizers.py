@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -27,8 +27,13 @@ class SGD:
 
     def step(self, accumulates: list[Accumulate], decays: list[Group], learning_rates: Tensor) -> None:
         """One update. ``accumulates`` are the loss's terms in turn, ``decays`` the groups that have a weight decay."""
-        if self._momentum == 0 and len(accumulates) == 1 and not decays:
+        shrinking = list(self._shrinking(decays, learning_rates))
+        if self._momentum == 0 and len(accumulates) == 1:
+            # Before the update, whose gradient and decay are both those of the weights as they are.
+            shrinks = [(kernel, kernel * rate) for kernel, rate in shrinking]
             accumulates[0](self.parameters, 1.0)
+            for kernel, shrink in shrinks:
+                kernel.sub_(shrink)
             return
         if self._velocity is None:
             self._velocity = self.parameters.zeros()
@@ -36,15 +41,23 @@ class SGD:
         for accumulate in accumulates:
             accumulate(self._velocity, keep)
             keep = 1.0
+        for (kernel, rate), (velocity, _) in zip(
+            shrinking, self._shrinking(decays, learning_rates, self._velocity), strict=True
+        ):
+            velocity.addcmul_(kernel, rate, value=-1)
+        self.parameters.flat.add_(self._velocity.flat)
+
+    def _shrinking(
+        self, decays: list[Group], learning_rates: Tensor, of: Stack | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """The kernels that decay, or their like in ``of``, and the share of itself that each loses in a step."""
         for group in decays:
             coefficient = group.regularizer.kernel_decay(group.strengths)
             assert coefficient is not None
-            coefficient = coefficient * learning_rates[group.rows]
+            rate = coefficient * learning_rates[group.rows]
             for name in self._kernels:
-                kernel = self.parameters[name][group.rows]
-                shape = (-1, *[1] * (kernel.dim() - 1))
-                self._velocity[name][group.rows].addcmul_(kernel, coefficient.view(shape), value=-1)
-        self.parameters.flat.add_(self._velocity.flat)
+                kernel = (of or self.parameters)[name][group.rows]
+                yield kernel, rate.view(-1, *[1] * (kernel.dim() - 1))
 
     def keep(self, rows: list[int]) -> None:
         """Go on with only these replicas, in this order."""

@@ -1,8 +1,8 @@
 """Training a cohort: data, corruption, stack, train, measure.
 
 A replica that diverged, or converged where trials stop there, leaves the stack; the others do not notice. On a CPU
-with one thread every result is the same, bit for bit, whatever the stack: up to rounding only without momentum in
-batches above 384, where a product that adds to the parameters rounds unlike one that is added to them.
+with one thread every result is the same, bit for bit, whatever the stack: up to rounding only without momentum beside
+adversarial training, which packing never stacks with anything else.
 """
 
 from __future__ import annotations

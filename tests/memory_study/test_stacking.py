@@ -53,6 +53,8 @@ def assert_same(measured, records, expected):
 def test_a_stack_of_mlps_gives_each_trial_what_it_gets_alone(splits, train, measured, width, momentum):
     data = splits(train=42)
     configs = cohort(width=width, momentum=momentum, epochs=5, halving_epochs=2)
+    if momentum == 0:
+        configs = [c for c in configs if "adversarial" not in dict(c.regularizers)]  # see the test below
     assert_same(measured, train(configs, data), alone(train, configs, data))
 
 
@@ -85,18 +87,21 @@ def test_a_training_set_larger_than_one_pass_is_evaluated_as_alone(splits, train
     assert_same(measured, train(configs, data), alone(train, configs, data))
 
 
-@pytest.mark.parametrize(("batch_size", "exact"), [(128, True), (700, False)])
-def test_without_momentum_a_trial_is_as_alone_beside_a_weight_decay(
-    splits, train, measured, batch_size, exact
-):
-    # The update then takes another way through the optimizer; products of large batches round apart there.
+@pytest.mark.parametrize("batch_size", [128, 700])
+def test_without_momentum_a_trial_is_as_alone_beside_a_weight_decay(splits, train, measured, batch_size):
     data = splits(train=1000, side=16)
     shared = {"train_size": 1000, "width": 101, "epochs": 2, "batch_size": batch_size, "csr_examples": 0}
     configs = [TrialConfig(**shared), TrialConfig(**shared, regularizers={"weight_decay": 0.01})]
-    stacked, expected = train(configs, data), alone(train, configs, data)
-    if exact:
-        assert_same(measured, stacked, expected)
-    for record, reference in zip(stacked, expected, strict=True):
+    assert_same(measured, train(configs, data), alone(train, configs, data))
+
+
+def test_without_momentum_a_trial_is_close_to_alone_beside_adversarial_training(splits, train):
+    # Two gradients of one step cannot be added to the weights one after the other, so the whole stack takes another
+    # way through the optimizer, whose products round apart. Packing never stacks the two kinds.
+    data = splits(train=1000, side=16)
+    shared = {"train_size": 1000, "width": 101, "epochs": 2, "csr_examples": 0}
+    configs = [TrialConfig(**shared), TrialConfig(**shared, regularizers={"adversarial": 0.5})]
+    for record, reference in zip(train(configs, data), alone(train, configs, data), strict=True):
         for name, curve in reference.curves.items():
             assert [v for _, v in record.curves[name]] == pytest.approx([v for _, v in curve], rel=1e-5), name
 
