@@ -3,7 +3,8 @@ declare.
 
 The public client spends about 25 ms of processor time a trial building an object for every point, and commits
 five times. Rows inserted in bulk take about 2.5 ms a trial (measured on SQLite: 250 points, 33 params, 12
-tags a trial), and the batch is in the store as a whole or not at all: no run is ever seen half written.
+tags a trial; .7 ms with 30 points), and the batch is in the store as a whole or not at all: no run is ever
+seen half written.
 """
 
 from __future__ import annotations
@@ -64,15 +65,14 @@ class TableWriter:
 
     def write(self, outcomes: Sequence[Outcome]) -> None:
         """See :class:`sweeps._writers.Writer`."""
-        run_ids = {outcome.config.id: uuid4().hex for outcome in outcomes}
-        for outcome in outcomes:
-            self._upload(outcome, run_ids[outcome.config.id])
+        runs = [(outcome, outcome.config.id, new_run_id()) for outcome in outcomes]
+        for outcome, _, run_id in runs:
+            self._upload(outcome, run_id)
         with self._store.ManagedSessionMaker(read_only=False) as session:
-            finished = self._claim(session, list(run_ids))
+            finished = self._claim(session, [trial for _, trial, _ in runs])
             rows: Rows = {model: [] for model in _MODELS}
-            for outcome in outcomes:
-                if outcome.config.id not in finished:
-                    run_id = run_ids[outcome.config.id]
+            for outcome, trial, run_id in runs:
+                if trial not in finished:
                     add_rows(rows, outcome, run_id, self._experiment_id, self._location(run_id))
             for model, values in rows.items():
                 if values:
@@ -114,6 +114,16 @@ class TableWriter:
             with model_file(outcome.record.model) as path:
                 repository: Any = get_artifact_repository(self._location(run_id))
                 repository.log_artifact(path, "model")
+
+
+def new_run_id() -> str:
+    """Thirty-two hexadecimal digits, as MLflow's own, but later ones sort behind earlier ones.
+
+    All indexes of MLflow's tables hold the run's id. Random ones scatter each trial's rows over the whole of every
+    index: a trial then took 1.0 ms to write at first and 3.1 ms after 9,000, and ordered ones .7 and .9 ms (measured
+    on SQLite).
+    """
+    return f"{time.time_ns():016x}{uuid4().hex[:16]}"
 
 
 def add_rows(rows: Rows, outcome: Outcome, run_id: str, experiment_id: int, artifacts: str) -> None:

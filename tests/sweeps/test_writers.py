@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -45,6 +46,14 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def store(tmp_path: Path, kind: str) -> Store:
     return Store(tmp_path, kind)
+
+
+def test_run_ids_are_distinct_look_like_mlflows_and_sort_by_age() -> None:
+    ids = [_tables.new_run_id() for _ in range(1000)]
+    assert len(set(ids)) == 1000
+    assert all(re.fullmatch("[0-9a-f]{32}", run_id) for run_id in ids)
+    ages = [run_id[:16] for run_id in ids]
+    assert ages == sorted(ages)
 
 
 def test_a_trial_is_one_run_with_all_that_was_measured(
