@@ -23,6 +23,7 @@ def run(tasks: Sequence[Task], job: Job, threads: int, screen: TextIO, ended: li
     """
     tracker = Tracker(lambda: open_writer(job.tracking_uri, job.experiment))
     tracker.open()
+    tracker.expect(tasks)
     import torch
 
     # Measured: with two threads the small products of a narrow net take many times as long as with one.

@@ -33,19 +33,13 @@ class Meter:
     """Turns tallies into a share of the work done, a speed and the time left."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
-        self._tasks = tasks
+        self._seconds = sum(task.seconds for task in tasks) or 1.0
         self._started = time.monotonic()
         self.trials = sum(len(task.cohort.configs) for task in tasks)
 
     def share(self, tally: Tally) -> float:
-        """Of the estimated work: what is written, and the epochs of running cohorts."""
-        done = 0.0
-        for task in self._tasks:
-            configs = task.cohort.configs
-            written = sum(config.id in tally.ids for config in configs) / len(configs)
-            epoch = tally.running.get(task.cohort.id, 0) / configs[0].epochs
-            done += task.seconds * max(written, min(epoch, 1.0))
-        return done / (sum(task.seconds for task in self._tasks) or 1.0)
+        """Of the estimated work, in [0, 1]. A cohort that has ended may count twice for a moment."""
+        return min(1.0, tally.work / self._seconds)
 
     def line(self, tally: Tally) -> str:
         """All of it in one line."""

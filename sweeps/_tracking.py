@@ -12,14 +12,16 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from memory_study.config import TrialConfig
 from sweeps._batch import Outcome
 from sweeps._ledger import LedgerError, first_line
+from sweeps._pack import Task
 from sweeps._writers import Writer
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 15.0
 """Seconds between attempts to reach a store that is away."""
 
-MOST_AT_ONCE = 64
+MOST_AT_ONCE = 128
 """Trials waiting that are written together; a batch may be larger by one cohort."""
 
 HOPELESS = frozenset(
@@ -38,7 +40,7 @@ pass.
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Where the writing stands. Counts are trials.
+    """Where the writing stands. Counts are trials. As small for many trials as for few: it is asked for often.
 
     ``failed`` and ``lost`` pair a trial's name with a reason; ``lost`` could not be written. ``running`` maps
     the cohorts in training to their epochs. ``trouble`` says why the store cannot be reached, while it
@@ -49,7 +51,8 @@ class Tally:
     diverged: int = 0
     failed: tuple[tuple[str, str], ...] = ()
     lost: tuple[tuple[str, str], ...] = ()
-    ids: frozenset[str] = frozenset()
+    work: float = 0.0
+    """Estimated seconds of training behind us: of the trials that have ended, and of running cohorts' epochs."""
     running: Mapping[str, int] = field(default_factory=dict)
     waiting: int = 0
     trouble: str = ""
@@ -68,6 +71,8 @@ class Tracker:
         self._queue: queue.Queue[list[Outcome]] = queue.Queue()
         self._tally = Tally()
         self._seen: set[str] = set()
+        self._seconds: dict[str, float] = {}  # by trial
+        self._cohorts: dict[str, tuple[float, int]] = {}  # seconds and epochs
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._opened = threading.Event()
@@ -87,6 +92,17 @@ class Tracker:
         if self._refusal is not None:
             raise self._refusal
 
+    def expect(self, tasks: Sequence[Task]) -> None:
+        """Note what the trials of ``tasks`` are estimated to take, from which :attr:`Tally.work` follows.
+
+        What a trial was to take in a first round stays: it ends once, in whatever round.
+        """
+        seconds = {c.id: t.seconds / len(t.cohort.configs) for t in tasks for c in t.cohort.configs}
+        cohorts = {t.cohort.id: (t.seconds, t.cohort.configs[0].epochs) for t in tasks}
+        with self._lock:
+            self._seconds = {**seconds, **self._seconds}
+            self._cohorts |= cohorts
+
     def beat(self, cohort: str, epoch: int) -> None:
         """Note that a cohort in training has reached ``epoch``; -1 when it ends."""
         with self._lock:
@@ -105,20 +121,27 @@ class Tracker:
         with self._lock:
             fresh = [outcome for outcome in outcomes if outcome.config.id not in self._seen]
             self._seen |= {outcome.config.id for outcome in fresh}
-            self._tally = replace(self._tally, waiting=self._tally.waiting + len(fresh))
+            work = sum(self._seconds.get(outcome.config.id, 0.0) for outcome in fresh)
+            waiting = self._tally.waiting + len(fresh)
+            self._tally = replace(self._tally, waiting=waiting, work=self._tally.work + work)
         if fresh:
             self._queue.put(fresh)
             self._first.set()
 
-    def seen(self) -> frozenset[str]:
-        """The trials that were submitted, written or not."""
+    def unseen(self, trials: Sequence[TrialConfig]) -> tuple[TrialConfig, ...]:
+        """Those that were not submitted yet."""
+        ids = [trial.id for trial in trials]
         with self._lock:
-            return frozenset(self._seen)
+            return tuple(trial for trial, name in zip(trials, ids, strict=True) if name not in self._seen)
 
     def tally(self) -> Tally:
         """Where the writing stands now."""
         with self._lock:
-            return self._tally
+            return replace(self._tally, work=self._tally.work + self._running_work())
+
+    def _running_work(self) -> float:
+        known = [(self._cohorts.get(c, (0.0, 1)), epoch) for c, epoch in self._tally.running.items()]
+        return sum(seconds * min(epoch / epochs, 1.0) for (seconds, epochs), epoch in known)
 
     def close(self, patience_seconds: float) -> Tally:
         """Wait until everything is written, or until nothing was for ``patience_seconds``; then stop."""
@@ -212,7 +235,6 @@ def _counted(tally: Tally, batch: Sequence[Outcome]) -> Tally:
         finished=tally.finished + len(records),
         diverged=tally.diverged + sum(record.scalars.get("diverged") == 1 for _, record in records),
         failed=(*tally.failed, *((o.config.name, o.error) for o in batch if o.record is None)),
-        ids=tally.ids | {outcome.config.id for outcome in batch},
         waiting=tally.waiting - len(batch),
         trouble="",
         best=best,

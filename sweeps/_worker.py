@@ -9,6 +9,7 @@ from typing import Any
 import ray
 
 from memory_study.cohort import Cohort
+from memory_study.config import TrialConfig
 from sweeps._batch import Outcome
 from sweeps._job import Job, train
 from sweeps._pack import Task
@@ -24,6 +25,17 @@ class TrackerActor:
     def __init__(self, uri: str, experiment: str) -> None:
         self._tracker = Tracker(lambda: open_writer(uri, experiment), lazy=True)
         self._tracker.start()
+        self._tasks: Sequence[Task] = ()
+
+    def assign(self, tasks: Sequence[Task]) -> None:
+        """These are the tasks of the round that begins."""
+        self._tasks = tasks
+        self._tracker.expect(tasks)
+
+    def task(self, number: int) -> tuple[Task, tuple[TrialConfig, ...]]:
+        """A task of this round, and its trials whose results have not arrived."""
+        task = self._tasks[number]
+        return task, self._tracker.unseen(task.cohort.configs)
 
     def submit(self, batch: Sequence[Outcome]) -> None:
         """See :class:`Tracker`."""
@@ -33,9 +45,9 @@ class TrackerActor:
         """See :class:`Tracker`."""
         self._tracker.beat(cohort, epoch)
 
-    def seen(self) -> frozenset[str]:
-        """The trials whose results have arrived."""
-        return self._tracker.seen()
+    def unseen(self, trials: Sequence[TrialConfig]) -> tuple[TrialConfig, ...]:
+        """See :class:`Tracker`."""
+        return self._tracker.unseen(trials)
 
     def tally(self) -> Tally:
         """See :class:`Tracker`."""
@@ -63,17 +75,17 @@ class ActorSink:
         self._tracker.beat.remote(cohort, epoch)
 
 
-def run_task(config: Mapping[str, Any], tasks: Sequence[Task], job: Job, tracker: Any) -> None:
+def run_task(config: Mapping[str, Any], job: Job, tracker: Any, assigned: None) -> None:
     """Train the task that ``config["task"]`` numbers: the function that Ray Tune calls.
 
     Ray runs a task again when its worker died, so trials whose results have arrived are not trained again.
+    ``assigned`` is there once the tracker has this round's tasks. It gives them out, because Tune's parameters are
+    unpickled for every task, however many trials they hold.
     """
     import torch
 
-    task = tasks[config["task"]]
+    task, left = ray.get(tracker.task.remote(config["task"]["number"]))
     torch.set_num_threads(max(1, int(task.cpu)))
-    seen = ray.get(tracker.seen.remote())
-    left = tuple(trial for trial in task.cohort.configs if trial.id not in seen)
     if left:
         train(Cohort(left), job, ActorSink(tracker), task.gpu)
         _return_freed_memory()

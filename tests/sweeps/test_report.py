@@ -81,14 +81,12 @@ def test_speeds_read_well(trials: int, seconds: float, words: str) -> None:
     assert speed(trials, seconds) == words
 
 
-def test_progress_counts_written_trials_and_the_epochs_of_running_cohorts() -> None:
+def test_progress_is_the_share_of_the_estimated_work() -> None:
     tasks = pack(PLAN, Machine(CPU, 2), lambda _: FACTS, 10)
-    meter = Meter(tasks)
+    meter, whole = Meter(tasks), sum(task.seconds for task in tasks)
     assert meter.share(Tally()) == 0
-    assert meter.share(Tally(running={tasks[0].cohort.id: 30})) == pytest.approx(0.25)
-    done = frozenset(c.id for c in tasks[0].cohort.configs)
-    assert meter.share(Tally(ids=done, running={tasks[0].cohort.id: 30})) == pytest.approx(0.5)
-    assert meter.share(Tally(ids=frozenset(c.id for c in PLAN))) == pytest.approx(1)
+    assert meter.share(Tally(work=whole / 4)) == pytest.approx(0.25)
+    assert meter.share(Tally(work=2 * whole)) == 1
 
 
 def test_a_line_of_progress_says_what_matters() -> None:

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Callable, Sequence
 
 import pytest
 
+from memory_study.cohort import Cohort
 from memory_study.config import TrialConfig
 from sweeps import _tracking
 from sweeps._batch import Outcome
 from sweeps._ledger import LedgerError
+from sweeps._pack import Task
 from sweeps._tracking import Tracker
 from sweeps._writers import Writer
 
@@ -56,7 +59,7 @@ def test_everything_submitted_is_written_in_order(trials: Trials, outcome: Outco
     tracker.submit([outcome(t) for t in trials(5)[2:]])
     tally = tracker.close(5)
     assert writer.written == [t.id for t in trials(5)]
-    assert (tally.finished, tally.waiting, tally.ids) == (5, 0, frozenset(writer.written))
+    assert (tally.finished, tally.waiting) == (5, 0)
 
 
 def test_a_trial_submitted_twice_is_written_once(trials: Trials, outcome: Outcomes) -> None:
@@ -148,6 +151,41 @@ def test_running_cohorts_are_known_by_their_beats() -> None:
     assert tracker.tally().running == {"a": 7, "b": 3}
     tracker.beat("a", -1)
     assert tracker.close(1).running == {"b": 3}
+
+
+def test_work_counts_ended_trials_and_the_epochs_of_running_cohorts(
+    trials: Trials, outcome: Outcomes
+) -> None:
+    first, second = (Task(Cohort(part), 1, 0, 0, 8.0) for part in (trials(6)[:4], trials(6)[4:]))
+    tracker = opened(FakeWriter())
+    tracker.expect([first, second])
+    assert tracker.tally().work == 0
+    tracker.beat(first.cohort.id, 2)
+    tracker.beat(second.cohort.id, 9)  # more than its epochs
+    tracker.beat("a cohort that was halved", 1)
+    assert tracker.tally().work == pytest.approx(8 * 2 / 3 + 8)
+    tracker.beat(first.cohort.id, -1)
+    tracker.beat(second.cohort.id, -1)
+    tracker.submit([outcome(trial) for trial in trials(6)[3:]])
+    assert tracker.tally().work == pytest.approx(2 + 8)
+    tracker.expect(first.halves(first.cohort.configs[:3]))  # a second round estimates them anew
+    tracker.submit([outcome(trial) for trial in trials(6)[:3]])
+    assert tracker.close(5).work == pytest.approx(16)
+
+
+def test_a_tally_is_as_small_for_many_trials_as_for_few(trials: Trials, outcome: Outcomes) -> None:
+    def size(count: int) -> int:
+        tracker = opened(FakeWriter())
+        tracker.submit([outcome(trial) for trial in trials(count)])
+        return len(pickle.dumps(tracker.close(5)))
+
+    assert size(500) < size(5) + 50
+
+
+def test_what_has_not_arrived_is_known(trials: Trials, outcome: Outcomes) -> None:
+    tracker = opened(FakeWriter())
+    tracker.submit([outcome(trial) for trial in trials(5)[1:3]])
+    assert tracker.unseen(trials(5)) == (trials(5)[0], *trials(5)[3:])
 
 
 def test_a_store_that_refuses_is_told_at_the_start() -> None:
