@@ -68,7 +68,7 @@ def test_only_the_corrupted_examples_change_and_only_in_what_is_random(splits, k
     data = training_data([TrialConfig(corruption=kind, corruption_level=level, seed=seed)], plain)
     clean = training_data([TrialConfig(seed=seed)], plain)
     whole = slice(0, len(data))
-    (inputs, labels), (clean_inputs, clean_labels) = data.parts(whole), clean.parts(whole)
+    (inputs, labels), (clean_inputs, clean_labels) = data.parts(whole, [0]), clean.parts(whole, [0])
     changed = (inputs[0] != clean_inputs[0]).flatten(1).any(1)
     corrupted = data.corrupted[0]
     assert corrupted.sum() == round(level * len(data))
@@ -95,7 +95,7 @@ def test_batches_hold_what_whole_parts_hold(splits, configs):
     data = training_data(configs, splits())
     order = data.order(1)
     inputs, labels = data.batch(order)
-    expected_inputs, expected_labels = data.parts(slice(0, len(data)))
+    expected_inputs, expected_labels = data.parts(slice(0, len(data)), range(len(data.labels)))
     for row in range(len(configs)):
         whole = expected_inputs[row if len(expected_inputs) > 1 else 0]
         assert inputs[row].equal(whole[order[row]])
