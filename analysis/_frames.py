@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from analysis._store import Rows
+from analysis._rows import History, Rows, spans
 from memory_study import identity, record
 from memory_study.record import Tag
 
@@ -38,12 +38,15 @@ class Frames:
 
 def tidy(rows: Rows) -> Frames:
     """The tables of what a store gave. A trial that two runs finished counts once: the earlier of them."""
-    trial_of = _first_run_of_each_trial(rows)
-    config = _typed(_wide(rows.params, trial_of))
-    numbers = _wide(rows.metrics, trial_of).astype(float)
-    tags = _wide(rows.tags[rows.tags["key"].isin([str(tag) for tag in _TAGS])], trial_of)
-    trials = pd.concat([config, _strengths(config), numbers, tags], axis=1).sort_index()
-    return Frames(trials.rename_axis(index="trial", columns=None), _curves(rows.curves, trial_of))
+    places = _first_run_of_each_trial(rows)
+    params, tags, metrics = (
+        _of_trials(table, places) for table in (rows.facts.params, rows.facts.tags, rows.facts.metrics)
+    )
+    config = _typed(params)
+    shown = {tag: _text(tags[tag]) for tag in sorted(map(str, _TAGS)) if tag in tags}
+    tags = pd.DataFrame(shown, index=tags.index)
+    trials = pd.concat([config, _strengths(config), metrics.astype(float), tags], axis=1)
+    return Frames(trials.rename_axis(index="trial", columns=None), _curves(rows.curves, places))
 
 
 def with_columns(trials: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
@@ -113,27 +116,36 @@ def seed_range(counts: pd.Series) -> str:
 
 
 def _first_run_of_each_trial(rows: Rows) -> pd.Series:
-    """Trial id by run: of runs with one trial id, the one that finished first, then the smaller run id."""
-    ids = rows.tags[rows.tags["key"] == Tag.TRIAL].set_index("run")["value"]
-    runs = rows.runs.sort_values(["end_time", "run"])
-    trial = runs["run"].map(ids)
-    first = trial.notna() & ~trial.duplicated()
-    return pd.Series(trial[first].to_numpy(), index=pd.Index(runs.loc[first, "run"]), dtype=object)
+    """Place of a run by trial id, sorted: of runs with one id, the one that finished first, then the smaller
+    run id.
+    """
+    runs = pd.DataFrame(
+        {
+            "trial": rows.facts.tags.get(Tag.TRIAL, np.nan),
+            "end_time": rows.runs["end_time"].to_numpy(),
+            "run": rows.runs.index,
+            "place": np.arange(len(rows.runs)),
+        },
+        index=rows.runs.index,
+    )
+    first = runs.dropna(subset="trial").sort_values(["end_time", "run"]).drop_duplicates("trial")
+    return pd.Series(first["place"].to_numpy(), index=first["trial"].tolist(), dtype=np.int64).sort_index()
 
 
-def _wide(long: pd.DataFrame, trial_of: pd.Series) -> pd.DataFrame:
-    """A row per trial, a column per key."""
-    trial = long["run"].map(trial_of)
-    kept = long.assign(trial=trial)[trial.notna()]
-    wide = kept.pivot(index="trial", columns="key", values="value")
-    return wide.reindex(index=pd.Index(trial_of.to_numpy(), name="trial"))
+def _of_trials(table: pd.DataFrame, places: pd.Series) -> pd.DataFrame:
+    """The rows of the trials, columns sorted; a column that no trial fills goes."""
+    chosen = table.iloc[places.to_numpy()].set_axis(places.index)
+    return chosen.dropna(axis=1, how="all").sort_index(axis=1)
 
 
 def _typed(config: pd.DataFrame) -> pd.DataFrame:
-    return pd.DataFrame(
-        {name: config[name] if name in _TEXT else _typed_column(config[name]) for name in config.columns},
-        index=config.index,
-    )
+    typed = {name: (_text if name in _TEXT else _typed_column)(config[name]) for name in config.columns}
+    return pd.DataFrame(typed, index=config.index)
+
+
+def _text(column: pd.Series) -> pd.Series:
+    """A column as pandas' own type of text, whatever its version has for that."""
+    return pd.Series(column.tolist(), column.index)
 
 
 def _typed_column(text: pd.Series) -> pd.Series:
@@ -146,7 +158,7 @@ def _typed_column(text: pd.Series) -> pd.Series:
             return text.map({value: kind(value) for value in distinct})
         except ValueError:
             continue
-    return text
+    return _text(text)
 
 
 def _strengths(config: pd.DataFrame) -> pd.DataFrame:
@@ -174,27 +186,25 @@ def _single(strengths: Sequence[float]) -> float:
     return float("nan") if len(strengths) > 1 else sum(strengths)
 
 
-def _curves(points: pd.DataFrame, trial_of: pd.Series) -> pd.DataFrame:
-    trials, metrics = (
-        pd.Index(sorted(trial_of), dtype=object),
-        pd.Index(sorted(points["key"].unique()), dtype=object),
-    )
-    code_of = pd.Series(np.arange(len(trials)), index=trials)
-    codes = points["run"].map(trial_of.map(code_of)).fillna(-1).to_numpy(dtype=np.int64)
-    metric_codes = pd.Categorical(points["key"], categories=metrics).codes.astype(np.int64)
-    epochs = points["step"].to_numpy(dtype=np.int64)
-    values = points["value"].to_numpy(dtype=float)
-    # A call that was repeated with another time stamp wrote its points twice; one is kept, whatever the
-    # store's order.
-    order = np.lexsort((values, epochs, metric_codes, codes))
-    order = order[codes[order] >= 0]
-    keys = np.stack([codes[order], metric_codes[order], epochs[order]])
-    order = order[np.append(True, (np.diff(keys) != 0).any(axis=0))[: len(order)]]
+def _curves(histories: Mapping[str, History], places: pd.Series) -> pd.DataFrame:
+    """The points of all metrics, ordered by trial, metric and epoch without sorting them: each metric has them by
+    run and epoch already.
+    """
+    chosen = {key: histories[key].of(places.to_numpy()) for key in sorted(histories)}
+    filled = {key: each for key, each in chosen.items() if len(each.steps)}
+    counts = np.array([each.counts for each in filled.values()], np.int64).reshape(len(filled), len(places))
+    starts = np.cumsum(counts.ravel()).reshape(counts.shape) - counts
+    points = spans(starts.T.ravel(), counts.T.ravel())
+    trial_codes = np.repeat(np.arange(len(places)), counts.sum(axis=0))
+    metric_codes = np.repeat(np.tile(np.arange(len(filled)), len(places)), counts.T.ravel())
+    steps = [each.steps for each in filled.values()] or [np.empty(0, np.int64)]
+    values = [each.values for each in filled.values()] or [np.empty(0)]
+    trials, metrics = pd.Index(list(places.index), dtype=object), pd.Index(list(filled), dtype=object)
     return pd.DataFrame(
         {
-            "trial": pd.Categorical.from_codes(codes[order], categories=trials),
-            "metric": pd.Categorical.from_codes(metric_codes[order], categories=metrics),
-            "epoch": epochs[order],
-            "value": values[order],
+            "trial": pd.Categorical.from_codes(trial_codes, categories=trials),
+            "metric": pd.Categorical.from_codes(metric_codes, categories=metrics),
+            "epoch": np.concatenate(steps)[points],
+            "value": np.concatenate(values)[points],
         }
     )

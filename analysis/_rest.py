@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import requests
 from mlflow import MlflowClient
-from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
+from analysis._rows import Facts, History, joined, names_index, wide
+from analysis._rows import history as in_order
 from analysis._sql import missing_experiment
-from analysis._store import Experiment, MissingExperimentError, Rows, StoreError, hide_password
-from memory_study.record import Tag
+from analysis._store import TAGS, Experiment, MissingExperimentError, StoreError, hide_password, mark
 
 RUNS_PER_CALL = 100
 """The server refuses a history of more runs at once."""
 POINTS_PER_CALL = 25_000
 """The server silently leaves out the points beyond this."""
+REQUESTS_AT_ONCE = 4
 _PAGE = 1000
+_SEARCH = "/api/2.0/mlflow/runs/search"
 _HISTORY = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
 
 Fetch = Callable[[Sequence[str], str], list[dict[str, Any]]]
@@ -33,12 +39,14 @@ class RestStore:
     """An MLflow server. Raises StoreError if nothing answers there within seconds."""
 
     def __init__(self, uri: str) -> None:
-        self._shown = hide_password(uri)
+        self._shown = self.identity = hide_password(uri)
         self._credentials = get_default_host_creds(uri)  # type: ignore[no-untyped-call]
         self._client = MlflowClient(tracking_uri=uri)
         # MLflow tries a dead server for four minutes; the first question is asked once.
         with _one_line_errors(self._shown):
-            answer = self._get("/health", max_retries=0, timeout=10, raise_on_status=False)
+            answer = http_request(  # type: ignore[no-untyped-call]
+                self._credentials, "/health", "GET", max_retries=0, timeout=10, raise_on_status=False
+            )
         if answer.status_code != 200:
             raise StoreError(
                 f"{self._shown} is not an MLflow server (status {answer.status_code}); check --tracking-uri"
@@ -58,78 +66,127 @@ class RestStore:
             )
         return Experiment(str(found.experiment_id), name, dict(found.tags))
 
-    def rows(self, experiment: Experiment, curves: Sequence[str]) -> Rows:
+    def trials(self, experiment: Experiment, known: Container[str]) -> tuple[pd.DataFrame, Facts]:
         """See :class:`analysis._store.Store`."""
         with _one_line_errors(self._shown):
-            runs = list(self._runs(experiment))
-            ids = [run.info.run_id for run in runs]
-            points = [row for key in curves for row in history(self._fetch, ids, key)]
-        return Rows(
-            runs=pd.DataFrame(
-                [(run.info.run_id, run.info.end_time) for run in runs], columns=["run", "end_time"]
-            ),
-            params=_long(runs, lambda run: run.data.params),
-            tags=_long(runs, lambda run: {key: run.data.tags[key] for key in Tag if key in run.data.tags}),
-            metrics=_long(runs, lambda run: run.data.metrics).dropna(),
-            curves=pd.DataFrame.from_records(
-                [(row["run_id"], row["key"], row["step"], row["value"]) for row in points],
-                columns=["run", "key", "step", "value"],
-            ).dropna(),
+            found = [_Run.of(answer) for answer in self._search(experiment)]
+        runs = pd.DataFrame(
+            {
+                "end_time": np.array([run.end_time for run in found], float),
+                "mark": [run.mark for run in found],
+            },
+            index=names_index([run.id for run in found]),
         )
+        return runs, _facts([run for run in found if run.mark not in known])
 
-    def _runs(self, experiment: Experiment) -> Iterator[Run]:
-        token: str | None = None
+    def history(self, runs: Sequence[str], key: str) -> History:
+        """See :class:`analysis._store.Store`."""
+        with _one_line_errors(self._shown):
+            return history(self._fetch, runs, key)
+
+    def _search(self, experiment: Experiment) -> Iterator[dict[str, Any]]:
+        """The experiment's finished trials as the server gives them, without the client's objects for each."""
+        query = {
+            "experiment_ids": [experiment.id],
+            "filter": "attributes.status = 'FINISHED' and tags.kind = 'trial'",
+            "run_view_type": "ACTIVE_ONLY",
+            "max_results": _PAGE,
+        }
         while True:
-            page = self._client.search_runs(
-                [experiment.id],
-                filter_string="attributes.status = 'FINISHED' and tags.kind = 'trial'",
-                run_view_type=ViewType.ACTIVE_ONLY,
-                max_results=_PAGE,
-                page_token=token,
-            )
-            yield from page
-            token = page.token
-            if not token:
+            answer = self._ask(_SEARCH, "POST", json=query).json()
+            yield from answer.get("runs", [])
+            if not answer.get("next_page_token"):
                 return
+            query["page_token"] = answer["next_page_token"]
 
     def _fetch(self, runs: Sequence[str], key: str) -> list[dict[str, Any]]:
         query = {"run_id": list(runs), "metric_key": key, "max_results": POINTS_PER_CALL}
-        answer = self._get(_HISTORY, params=query)
-        answer.raise_for_status()
-        return list(answer.json()["metrics"])
+        return list(self._ask(_HISTORY, params=query).json()["metrics"])
 
-    def _get(self, path: str, **options: Any) -> requests.Response:
+    def _ask(self, path: str, method: str = "GET", **options: Any) -> requests.Response:
         """Ask the server, with the credentials that MLflow's own client would use."""
-        answer: requests.Response = http_request(self._credentials, path, "GET", **options)  # type: ignore[no-untyped-call]
+        answer: requests.Response = http_request(self._credentials, path, method, **options)  # type: ignore[no-untyped-call]
+        answer.raise_for_status()
         return answer
 
 
-def history(fetch: Fetch, runs: Sequence[str], key: str) -> list[dict[str, Any]]:
-    """All points of one metric for all ``runs``, in as few calls as the server's limits allow.
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A run as the server describes it."""
+
+    id: str
+    end_time: float
+    params: dict[str, str]
+    tags: dict[str, str]
+    metrics: dict[str, float]
+    mark: str
+
+    @classmethod
+    def of(cls, answer: Mapping[str, Any]) -> _Run:
+        info, data = answer["info"], answer["data"]
+        end_time = float(info.get("end_time", math.nan))
+        params, tags = _pairs(data, "params"), _pairs(data, "tags")
+        metrics = {key: float(value) for key, value in _pairs(data, "metrics").items()}  # "NaN" is text
+        tags = {str(key): tags[key] for key in TAGS if key in tags}
+        latest = sorted(data.get("metrics", ()), key=lambda metric: str(metric["key"]))
+        facts = (end_time, sorted(params.items()), sorted(tags.items()), [sorted(m.items()) for m in latest])
+        return cls(info["run_id"], end_time, params, tags, metrics, mark(info["run_id"], *facts))
+
+
+def _pairs(data: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {each["key"]: each["value"] for each in data.get(name, ())}
+
+
+def _facts(runs: Sequence[_Run]) -> Facts:
+    ids = [run.id for run in runs]
+
+    def table(columns: Sequence[Mapping[str, object]], kind: type) -> pd.DataFrame:
+        return wide(ids, [(place, *cell) for place, run in enumerate(columns) for cell in run.items()], kind)
+
+    return Facts(
+        params=table([run.params for run in runs], object),
+        tags=table([run.tags for run in runs], object),
+        metrics=table([run.metrics for run in runs], float),
+    )
+
+
+def history(fetch: Fetch, runs: Sequence[str], key: str, at_once: int = REQUESTS_AT_ONCE) -> History:
+    """All points of one metric for all ``runs``, in as few calls as the server's limits allow, ``at_once`` at a
+    time. Raises StoreError if one run alone has more points than a call gives.
+    """
+    batches = [runs[start : start + RUNS_PER_CALL] for start in range(0, len(runs), RUNS_PER_CALL)]
+    with ThreadPoolExecutor(at_once) as pool:
+        parts = list(pool.map(lambda batch: _batch(fetch, batch, key), batches))
+    return joined(parts or [_points((), ())])
+
+
+def _batch(fetch: Fetch, runs: Sequence[str], key: str) -> History:
+    """The points of a call's runs.
 
     A reply as long as the limit may have lost its end, so it is thrown away and its runs are asked for in
-    halves. Raises StoreError if one run alone has so many points.
+    halves.
     """
-    pending = [list(runs[start : start + RUNS_PER_CALL]) for start in range(0, len(runs), RUNS_PER_CALL)]
-    points: list[dict[str, Any]] = []
-    while pending:
-        batch = pending.pop()
-        reply = fetch(batch, key)
-        if len(reply) < POINTS_PER_CALL:
-            points += reply
-        elif len(batch) > 1:
-            pending += [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
-        else:
-            raise StoreError(
-                f"run {batch[0]} has {POINTS_PER_CALL} points of {key} or more, which a server cannot give; "
-                "read its database with --tracking-uri sqlite:///... or postgresql://..."
-            )
-    return points
+    reply = fetch(runs, key)
+    if len(reply) < POINTS_PER_CALL:
+        return _points(runs, reply)
+    if len(runs) == 1:
+        raise StoreError(
+            f"run {runs[0]} has {POINTS_PER_CALL} points of {key} or more, which a server cannot give; "
+            "read its database with --tracking-uri sqlite:///... or postgresql://..."
+        )
+    half = len(runs) // 2
+    return joined([_batch(fetch, runs[:half], key), _batch(fetch, runs[half:], key)])
 
 
-def _long(runs: Sequence[Run], values: Callable[[Run], dict[str, Any]]) -> pd.DataFrame:
-    rows = [(run.info.run_id, key, value) for run in runs for key, value in values(run).items()]
-    return pd.DataFrame.from_records(rows, columns=["run", "key", "value"])
+def _points(runs: Sequence[str], reply: Sequence[Mapping[str, Any]]) -> History:
+    """A reply as arrays: its objects take ten times the memory."""
+    place = {run: index for index, run in enumerate(runs)}
+    return in_order(
+        len(runs),
+        np.array([place[row["run_id"]] for row in reply], np.int64),
+        np.array([row["step"] for row in reply], np.int64),
+        np.array([row["value"] for row in reply], np.float64),
+    )
 
 
 @contextmanager

@@ -3,28 +3,65 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
+import numpy as np
 import pandas as pd
 import sqlalchemy
-from sqlalchemy import bindparam, text
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from analysis._store import SCHEMES, Experiment, MissingExperimentError, Rows, StoreError, hide_password
-from memory_study.record import Tag
+from analysis._rows import Facts, History, history, joined, names_index, wide
+from analysis._store import (
+    SCHEMES,
+    TAGS,
+    Experiment,
+    MissingExperimentError,
+    StoreError,
+    hide_password,
+    mark,
+)
 
 _BUSY_SECONDS = 30  # a sweep may be writing: longer than its longest transaction
-_TRIALS = """
+_PORTION = 2000
+"""Runs in one query: a reader of SQLite keeps its writers waiting only so long, and a query only so large."""
+_POINT = np.dtype([("place", np.int64), ("step", np.int64), ("value", np.float64)])
+
+
+def _quoted(words: Iterable[str]) -> str:
+    return ", ".join(f"'{word}'" for word in words)
+
+
+def _tag(name: str) -> str:
+    return f"(SELECT value FROM tags t WHERE t.run_uuid = r.run_uuid AND t.key = '{name}')"
+
+
+# After id and end time, what tells whether facts changed: all tags that are read, and sums over params and
+# latest metrics. Reading these themselves takes four times as long.
+_TRIALS = f"""
+    SELECT r.run_uuid, r.end_time, {", ".join(map(_tag, TAGS))},
+        (SELECT count(*) FROM params p WHERE p.run_uuid = r.run_uuid),
+        (SELECT count(*) || ' ' || sum(m.step) || ' ' || sum(m.timestamp) || ' ' || sum(m.value)
+            FROM latest_metrics m WHERE m.run_uuid = r.run_uuid)
     FROM runs r JOIN tags k ON k.run_uuid = r.run_uuid AND k.key = 'kind' AND k.value = 'trial'
     WHERE r.experiment_id = :experiment AND r.status = 'FINISHED' AND r.lifecycle_stage = 'active'
 """
+# A list of runs as a table, in which a run is a small number. The joins are CROSS JOINs, which SQLite takes in the
+# order written; it would rather walk through all points of the store for each run.
+_LISTS = {
+    "sqlite": "(SELECT key AS place, value AS run FROM json_each(:runs)) j",
+    "postgresql": "(SELECT place - 1 AS place, run FROM json_array_elements_text(CAST(:runs AS json)) "
+    "WITH ORDINALITY AS listed(run, place)) j",
+}
+_INDEX = "index_metrics_run_uuid_key_step"
 
 
 class SqlStore:
@@ -33,7 +70,10 @@ class SqlStore:
     def __init__(self, uri: str) -> None:
         self._shown = hide_password(uri)
         self._engine = _engine(uri, self._shown)
+        self.identity = _identity(uri)
         self._check_version(uri)
+        self._runs = _LISTS[self._engine.dialect.name]
+        self._hint = self._index_hint()
 
     def experiment(self, name: str) -> Experiment:
         """See :class:`analysis._store.Store`."""
@@ -55,39 +95,74 @@ class SqlStore:
         tags = self._read("SELECT key, value FROM experiment_tags WHERE experiment_id = :id", id=identifier)
         return Experiment(str(identifier), name, dict(tags))
 
-    def rows(self, experiment: Experiment, curves: Sequence[str]) -> Rows:
+    def trials(self, experiment: Experiment, known: Container[str]) -> tuple[pd.DataFrame, Facts]:
         """See :class:`analysis._store.Store`."""
-        wanted = {"experiment": int(experiment.id)}
-        trials = f"(SELECT r.run_uuid {_TRIALS})"
-        long = "SELECT run_uuid, key, value FROM {} WHERE run_uuid IN " + trials
-        runs = self._read(f"SELECT r.run_uuid, r.end_time {_TRIALS}", **wanted)
-        params = self._read(long.format("params"), **wanted)
-        tags = self._read(long.format("tags") + " AND key IN :keys", keys=list(Tag), **wanted)
-        metrics = self._read(long.format("latest_metrics") + " AND NOT is_nan", **wanted)
-        points: Sequence[Any] = ()
-        if curves:
-            history = f"SELECT run_uuid, key, step, value FROM metrics WHERE run_uuid IN {trials}"
-            points = self._read(history + " AND key IN :keys AND NOT is_nan", keys=list(curves), **wanted)
-        key_value = ["run", "key", "value"]
-        return Rows(
-            runs=pd.DataFrame.from_records(runs, columns=["run", "end_time"]),
-            params=pd.DataFrame.from_records(params, columns=key_value),
-            tags=pd.DataFrame.from_records(tags, columns=key_value),
-            metrics=pd.DataFrame.from_records(metrics, columns=key_value),
-            curves=pd.DataFrame.from_records(points, columns=["run", "key", "step", "value"]),
+        found = self._read(_TRIALS, experiment=int(experiment.id))
+        runs = [row[0] for row in found]
+        table = pd.DataFrame(
+            {"end_time": np.array([row[1] for row in found], float), "mark": [mark(*row) for row in found]},
+            index=names_index(runs),
         )
+        return table, self._facts(
+            [run for run, each in zip(runs, table["mark"], strict=True) if each not in known]
+        )
+
+    def history(self, runs: Sequence[str], key: str) -> History:
+        """See :class:`analysis._store.Store`."""
+        parts = [self._points(part, key) for part in _portions(runs)]
+        return joined(parts or [self._points((), key)])
+
+    def _facts(self, runs: Sequence[str]) -> Facts:
+        tags = f"tags t WHERE t.run_uuid = j.run AND t.key IN ({_quoted(TAGS)})"
+        return Facts(
+            params=wide(runs, self._cells(runs, "params t WHERE t.run_uuid = j.run"), object),
+            tags=wide(runs, self._cells(runs, tags), object),
+            metrics=wide(
+                runs,
+                self._cells(runs, "latest_metrics t WHERE t.run_uuid = j.run AND NOT t.is_nan"),
+                float,
+            ),
+        )
+
+    def _cells(self, runs: Sequence[str], source: str) -> list[tuple[int, str, Any]]:
+        """Place of the run, key and value of all rows of a table."""
+        query = f"SELECT j.place, t.key, t.value FROM {self._runs} CROSS JOIN {source}"
+        return [
+            (start + place, key, value)
+            for start, part in zip(range(0, len(runs), _PORTION), _portions(runs), strict=True)
+            for place, key, value in self._read(query, runs=json.dumps(part))
+        ]
+
+    def _points(self, runs: Sequence[str], key: str) -> History:
+        query = (
+            f"SELECT j.place, m.step, m.value FROM {self._runs} CROSS JOIN metrics m {self._hint} "
+            "WHERE m.run_uuid = j.run AND m.key = :key AND NOT m.is_nan ORDER BY j.place, m.step"
+        )
+        with self._rows_of(query, runs=json.dumps(runs), key=key) as rows:
+            points = np.fromiter(rows, _POINT)  # not a tuple of Python objects is kept: a tenth of the memory
+        return history(len(runs), points["place"], points["step"], points["value"])
 
     def _read(self, query: str, **values: Any) -> list[Any]:
         """All rows that a query gives, as plain tuples."""
-        statement = text(query)
-        if "keys" in values:
-            statement = statement.bindparams(bindparam("keys", expanding=True))
-            values["keys"] = [str(key) for key in values["keys"]]
+        with self._rows_of(query, **values) as rows:
+            return list(rows)
+
+    @contextmanager
+    def _rows_of(self, query: str, **values: Any) -> Iterator[Iterable[Any]]:
+        """The rows that a query gives, one by one."""
         with _one_line_errors(self._shown), self._engine.connect() as connection:
             # The driver's own cursor: SQLAlchemy's rows are objects, which doubles the time for a million
             # points.
-            cursor = connection.execute(statement, values).cursor
-            return [] if cursor is None else list(cursor.fetchall())
+            cursor = connection.execute(text(query), values).cursor
+            yield [] if cursor is None else iter(cast("Iterable[Any]", cursor))
+
+    def _index_hint(self) -> str:
+        """Makes SQLite use the index by run. It prefers one by metric, hours for a large store."""
+        if self._engine.dialect.name != "sqlite":
+            return ""
+        with _one_line_errors(self._shown):
+            names = {index["name"] for index in sqlalchemy.inspect(self._engine).get_indexes("metrics")}
+        return f"INDEXED BY {_INDEX}" if _INDEX in names else ""
 
     def _check_version(self, uri: str) -> None:
         """Raise StoreError unless the database has the tables of the installed MLflow."""
@@ -112,6 +187,10 @@ class SqlStore:
         )
 
 
+def _portions(runs: Sequence[str]) -> list[Sequence[str]]:
+    return [runs[start : start + _PORTION] for start in range(0, len(runs), _PORTION)]
+
+
 def missing_experiment(name: str, shown_uri: str, known: Sequence[str]) -> str:
     """The line that says which experiments there are, and how to make this one."""
     others = ", ".join(sorted(known)) or "none"
@@ -119,6 +198,13 @@ def missing_experiment(name: str, shown_uri: str, known: Sequence[str]) -> str:
         f"no experiment {name!r} in {shown_uri} (there: {others}); choose one with --experiment, "
         f"or fill it with: python -m sweeps.{name if name.isidentifier() else '<name>'}"
     )
+
+
+def _identity(uri: str) -> str:
+    url = sqlalchemy.make_url(uri)
+    if url.get_backend_name() == "sqlite":
+        return f"sqlite:///{Path(url.database or '').resolve()}"
+    return url.set(password=None).render_as_string()
 
 
 def _engine(uri: str, shown: str) -> sqlalchemy.Engine:

@@ -1,25 +1,32 @@
-"""Reading a tracking store: what an experiment holds about finished trials, as long tables.
+"""Reading a tracking store: what an experiment holds about finished trials, as tables.
 
 A store is read in bulk, never run by run: with SQL where there is a database (:mod:`analysis._sql`), through
-the REST interface where there is a server (:mod:`analysis._rest`). Both give the same tables. Nothing here
-imports MLflow: it takes longer to import than most experiments take to read.
+the REST interface where there is a server (:mod:`analysis._rest`). Both give the same tables, and
+:mod:`analysis._cache` keeps them. Nothing here imports MLflow: it takes longer to import than most experiments
+take to read.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
 import pandas as pd
 
+from analysis._rows import Facts, History
 from memory_study import record
 from memory_study.record import Tag
 
 SCHEMES = "sqlite:///mlflow.db, postgresql://user@host/name or http://host:5000"
 """Examples of the stores that can be read."""
+
+
+TAGS = (Tag.TRIAL, Tag.SWEEP, Tag.DEVICE, Tag.CODE)
+"""The tags of a run that are read."""
 
 
 class StoreError(Exception):
@@ -39,30 +46,25 @@ class Experiment:
     tags: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Everything read about the finished, not deleted runs that are trials, as long tables.
-
-    ``runs`` [run, end_time] · ``params`` and ``tags`` [run, key, value], text · ``metrics`` [run, key,
-    value], each metric's latest value · ``curves`` [run, key, step, value], all values of the metrics that
-    were asked for.
-    """
-
-    runs: pd.DataFrame
-    params: pd.DataFrame
-    tags: pd.DataFrame
-    metrics: pd.DataFrame
-    curves: pd.DataFrame
-
-
 class Store(Protocol):
     """A tracking store that can be read."""
+
+    identity: str
+    """What tells it from any other store: an absolute URI without its password."""
 
     def experiment(self, name: str) -> Experiment:
         """The experiment of that name. Raises MissingExperimentError or StoreError."""
 
-    def rows(self, experiment: Experiment, curves: Sequence[str]) -> Rows:
-        """The experiment's finished trials, with the histories of the metrics ``curves``, or StoreError."""
+    def trials(self, experiment: Experiment, known: Container[str]) -> tuple[pd.DataFrame, Facts]:
+        """The experiment's finished, not deleted runs that are trials, and the facts of those that are news.
+
+        The table has the run's id as index and columns end_time (milliseconds, NaN where unknown) and mark: a
+        text that is another for another run, and another once the run's facts differ. A run is news if its mark
+        is not in ``known``. Raises StoreError.
+        """
+
+    def history(self, runs: Sequence[str], key: str) -> History:
+        """All points of the metric ``key`` of these runs. Raises StoreError."""
 
 
 def connect(uri: str) -> Store:
@@ -107,3 +109,8 @@ def find_experiment(store: Store, name: str) -> Experiment:
 def hide_password(text: str) -> str:
     """A URI, or a text with one, without its password: fit to be printed."""
     return re.sub(r"(://[^:/@\s]*):[^/\s]*@", r"\1:***@", text)
+
+
+def mark(run: str, *facts: object) -> str:
+    """The text that is another for another run and for other facts. See :meth:`Store.trials`."""
+    return f"{run} {hashlib.blake2b(repr(facts).encode(), digest_size=8).hexdigest()}"

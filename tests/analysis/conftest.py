@@ -15,7 +15,8 @@ sys.path.insert(
 
 from invented_store import EXPERIMENT, SMALL, Writer, invent, settings
 
-from analysis._frames import Frames, tidy
+from analysis._cache import load
+from analysis._frames import Frames
 from analysis._store import connect, find_experiment
 from memory_study.config import TrialConfig
 
@@ -63,7 +64,7 @@ def frames_of() -> Callable[[Writer], Frames]:
 
     def read(writer: Writer) -> Frames:
         reader = connect(writer.uri)
-        return tidy(reader.rows(find_experiment(reader, EXPERIMENT), ["train_accuracy"]))
+        return load(reader, find_experiment(reader, EXPERIMENT), ["train_accuracy"], None)
 
     return read
 

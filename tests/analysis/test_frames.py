@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from analysis import _frames
 from analysis._frames import Frames, tidy
-from analysis._store import Rows
+from analysis._rows import Facts, Rows, history, wide
 from memory_study.config import TrialConfig
 
 
-def rows_of(configs: list[TrialConfig], **changes: pd.DataFrame) -> Rows:
-    """What a store would give for these configs, one run each, one metric."""
-    runs = [f"run{place}" for place in range(len(configs))]
-    params = [
-        (run, *pair) for run, config in zip(runs, configs, strict=True) for pair in config.params().items()
-    ]
-    columns = ["run", "key", "value"]
-    tables = {
-        "runs": pd.DataFrame({"run": runs, "end_time": range(len(runs))}),
-        "params": pd.DataFrame(params, columns=columns),
-        "tags": pd.DataFrame(
-            [(r, "trial", c.id) for r, c in zip(runs, configs, strict=True)], columns=columns
-        ),
-        "metrics": pd.DataFrame([(run, "diverged", 0.0) for run in runs], columns=columns),
-        "curves": pd.DataFrame({"run": [], "key": [], "step": [], "value": []}),
-    }
-    return Rows(**(tables | changes))
+def rows_of(
+    configs: list[TrialConfig],
+    metrics: list[tuple[int, str, object]] | None = None,
+    points: Sequence[tuple[int, int, float]] = (),
+    order: Sequence[int] | None = None,
+) -> Rows:
+    """What a store would give for these configs, one run each: one metric, and a curve ``a`` of the points (place of
+    the run, step, value). ``order`` of the runs is that of the store.
+    """
+    order = range(len(configs)) if order is None else order
+    runs = [f"run{place}" for place in order]
+    place_of = {place: index for index, place in enumerate(order)}
+    params = [(place_of[p], *pair) for p, config in enumerate(configs) for pair in config.params().items()]
+    tags: list[tuple[int, str, object]] = [(place_of[p], "trial", c.id) for p, c in enumerate(configs)]
+    if metrics is None:
+        metrics = [(p, "diverged", 0.0) for p in range(len(configs))]
+    metrics = [(place_of[p], key, value) for p, key, value in metrics]
+    facts = Facts(wide(runs, params, object), wide(runs, tags, object), wide(runs, metrics, float))
+    table = np.array([(place_of[p], step, value) for p, step, value in points], dtype=float).reshape(-1, 3)
+    curve = history(len(runs), table[:, 0].astype(int), table[:, 1].astype(int), table[:, 2])
+    return Rows(pd.DataFrame({"end_time": list(order)}, index=runs), facts, {"a": curve})
 
 
 def test_every_param_comes_back_as_what_its_text_is(frames: Frames) -> None:
@@ -59,31 +67,39 @@ def test_regularizers_become_kinds_and_strengths() -> None:
 
 def test_a_metric_that_a_trial_lacks_is_nan() -> None:
     configs = [TrialConfig(seed=0), TrialConfig(seed=1)]
-    only = pd.DataFrame([("run1", "test_accuracy", 0.9)], columns=["run", "key", "value"])
-    trials = tidy(rows_of(configs, metrics=only)).trials
+    trials = tidy(rows_of(configs, metrics=[(1, "test_accuracy", 0.9)])).trials
     assert np.isnan(trials.loc[configs[0].id, "test_accuracy"])
     assert trials.loc[configs[1].id, "test_accuracy"] == 0.9
 
 
 def test_points_written_twice_count_once() -> None:
-    points = pd.DataFrame(
-        {"run": ["run0"] * 3, "key": ["a"] * 3, "step": [1, 1, 2], "value": [0.5, 0.5, 0.6]}
-    )
-    curves = tidy(rows_of([TrialConfig()], curves=points)).curves
+    curves = tidy(rows_of([TrialConfig()], points=[(0, 1, 0.5), (0, 1, 0.5), (0, 2, 0.6)])).curves
     assert list(zip(curves["epoch"], curves["value"], strict=True)) == [(1, 0.5), (2, 0.6)]
 
 
-def test_the_tables_do_not_depend_on_the_order_of_the_store() -> None:
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5), st.floats(-1, 1))), st.permutations(range(4)))
+@settings(deadline=None)
+def test_the_tables_do_not_depend_on_the_order_of_the_store(
+    points: list[tuple[int, int, float]], order: list[int]
+) -> None:
     configs = [TrialConfig(seed=seed) for seed in range(4)]
-    rows = rows_of(configs)
-    shuffled = Rows(
-        *(
-            table.sample(frac=1, random_state=3)
-            for table in (rows.runs, rows.params, rows.tags, rows.metrics)
-        ),
-        curves=rows.curves,
-    )
-    pd.testing.assert_frame_equal(tidy(rows).trials, tidy(shuffled).trials)
+    frames = tidy(rows_of(configs, points=points))
+    shuffled = tidy(rows_of(configs, points=points[::-1], order=order))
+    pd.testing.assert_frame_equal(frames.trials, shuffled.trials)
+    pd.testing.assert_frame_equal(frames.curves, shuffled.curves)
+    lowest: dict[tuple[str, int], float] = {}
+    for place, step, value in points:
+        key = (configs[place].id, step)
+        lowest[key] = min(value, lowest.get(key, np.inf))
+    found = zip(frames.curves["trial"], frames.curves["epoch"], frames.curves["value"], strict=True)
+    assert [(trial, step, value) for trial, step, value in found] == [
+        (*key, lowest[key]) for key in sorted(lowest)
+    ]
+
+
+def test_a_point_that_is_no_number_is_left_out() -> None:
+    curves = tidy(rows_of([TrialConfig()], points=[(0, 1, np.nan), (0, 2, 0.6)])).curves
+    assert curves["epoch"].tolist() == [2]
 
 
 @pytest.mark.parametrize(

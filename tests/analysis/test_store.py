@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from invented_store import EXPERIMENT, SMALL, Writer, settings
 
-from analysis._frames import Frames, tidy
+from analysis._cache import load
+from analysis._frames import Frames
 from analysis._store import MissingExperimentError, StoreError, connect, find_experiment, hide_password
 from memory_study.config import TrialConfig
 
@@ -43,7 +44,7 @@ def test_curves_hold_each_epoch_of_each_trial_once(frames: Frames) -> None:
 
 def test_histories_that_nobody_asked_for_are_not_read(store: Writer) -> None:
     reader = connect(store.uri)
-    assert reader.rows(find_experiment(reader, EXPERIMENT), []).curves.empty
+    assert load(reader, find_experiment(reader, EXPERIMENT), [], None).curves.empty
 
 
 def test_an_experiment_without_trials_gives_empty_tables(
@@ -58,7 +59,7 @@ def test_reading_leaves_the_database_as_it_was(store: Writer) -> None:
     path = Path(store.uri.removeprefix("sqlite:///"))
     before = path.read_bytes()
     reader = connect(store.uri)
-    tidy(reader.rows(find_experiment(reader, EXPERIMENT), ["train_accuracy"]))
+    load(reader, find_experiment(reader, EXPERIMENT), ["train_accuracy"], None)
     assert path.read_bytes() == before
 
 
