@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import cache
 
 import numpy as np
+import pandas as pd
 from invented_store import Curve, Invented
 
+from analysis._frames import Frames
 from memory_study import record
-from memory_study.config import TrialConfig
+from memory_study.config import FIELDS, TrialConfig
 
 LEVELS = (0.0, 0.4, 0.8)
 KINDS = ("randX", "randY")
@@ -94,3 +97,54 @@ def _ratios(name: str, values: dict[int, float]) -> dict[str, Curve]:
         f"{name}_low": tuple((epoch, max(0.0, v - half[epoch])) for epoch, v in values.items()),
         f"{name}_high": tuple((epoch, v + half[epoch]) for epoch, v in values.items()),
     }
+
+
+def frames_of_invented(trials: Iterable[Invented]) -> Frames:
+    """The tables that a store with these trials gives, without the store."""
+    trials = sorted(trials, key=lambda trial: trial.config.id)
+    rows = [
+        {name: getattr(trial.config, name) for name in FIELDS}
+        | {"csr_epochs": ",".join(map(str, trial.config.csr_epochs))}
+        | {"regularizers": "none", "regularizer": "none", "strength": 0.0}
+        | {name: curve[-1][1] for name, curve in trial.curves.items()}
+        | trial.scalars
+        for trial in trials
+    ]
+    points = [
+        (trial.config.id, name, epoch, value)
+        for trial in trials
+        for name, curve in sorted(trial.curves.items())
+        for epoch, value in curve
+    ]
+    ids = pd.Index([trial.config.id for trial in trials], name="trial", dtype=object)
+    curves = pd.DataFrame(points, columns=["trial", "metric", "epoch", "value"])
+    curves = curves.astype({"trial": "category", "metric": "category"})
+    return Frames(pd.DataFrame(rows, index=ids), curves)
+
+
+def _capacity(seeds: int, **shared: object) -> list[TrialConfig]:
+    return slices(range(seeds), (32, 128, 512), (500, 1000), csr_examples=0, **shared)
+
+
+def _noise(seeds: int, **shared: object) -> list[TrialConfig]:
+    return noisy(range(seeds), csr_epochs=(0, 1, 2, 4, 8, 16, 32), **shared)
+
+
+@cache
+def scene(sweep: str, name: str) -> Frames:
+    """Trials of a sweep: ``nothing``, ``one trial``, ``many``, ``two panels`` (of two nets, one trial missing), or
+    ``troubled``: on 40 % random labels a trial diverged, and training ended before all had converged.
+    """
+    of_sweep = {"capacity": _capacity, "noise": _noise}[sweep]
+    configs = {
+        "nothing": [],
+        "one trial": of_sweep(1)[:1],
+        "many": of_sweep(3),
+        "two panels": of_sweep(2) + of_sweep(2, depth=3)[:-1],
+        "troubled": of_sweep(3, epochs=40),
+    }[name]
+    lost = {"corruption": "randY", "corruption_level": 0.4, "seed": 1, "width": 128}
+    return frames_of_invented(
+        invent_noisy(config, diverged=name == "troubled" and lost.items() <= asdict(config).items())
+        for config in configs
+    )
