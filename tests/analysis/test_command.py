@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -13,14 +14,17 @@ import pandas as pd
 import pytest
 from invented_store import EXPERIMENT, SMALL, Writer, settings
 
-from analysis import figures
+from analysis import claims, figures
 from analysis.__main__ import main
+from analysis._frames import Frames
+from analysis._store import Experiment, Store
 from memory_study.config import TrialConfig
 from memory_study.record import Tag
 
 Write = Callable[[list[TrialConfig]], Writer]
 ROOT = Path(__file__).parents[2]
-FILES = sorted(f"{name}.{suffix}" for name in figures.names() for suffix in ("png", "svg", "csv"))
+OF_SWEEP = [name for name in figures.names() if figures.find(name).SWEEP == EXPERIMENT]
+FILES = sorted(["claims.csv", *(f"{name}.{suffix}" for name in OF_SWEEP for suffix in ("png", "svg", "csv"))])
 
 
 def test_every_figure_is_written_and_its_claim_is_judged(
@@ -34,8 +38,13 @@ def test_every_figure_is_written_and_its_claim_is_judged(
         f"9 settings of 4 regularizers (3 seeds) from {trials} trials -> {tmp_path}/regularization.png"
         in output
     )
-    assert "C12 " in output
-    assert "C13 not enough data" in output
+    assert re.search(r"^C12 .* 3 seeds .*", output, re.MULTILINE)
+    assert re.search(r"^C13 .* not enough data", output, re.MULTILINE)
+    table = pd.read_csv(tmp_path / "claims.csv")
+    assert set(table["claim"]) == set(claims.ids())
+    absent = [claim for claim in claims.ids() if claims.find(claim).SWEEP != EXPERIMENT]
+    assert table[table["claim"].isin(absent)]["reason"].str.startswith("no experiment").all()
+    assert output.index("training_curves: ") < output.index("C6 ")
     assert len(pd.read_csv(tmp_path / "regularization.csv")) == len(SMALL) + 1
 
 
@@ -66,10 +75,46 @@ def test_one_figure_of_another_experiment_can_be_asked_for(store_with: Write, tm
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".csv", ".png", ".svg"]
 
 
+def test_a_figure_alone_is_judged_by_the_claims_that_it_shows(
+    store: Writer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["regularization", "--tracking-uri", store.uri, "--out", str(tmp_path), "--no-log"]) == 0
+    output = capsys.readouterr().out
+    assert re.findall(r"^C\d+ ", output, re.MULTILINE) == ["C12 "]
+    assert "Holm's correction for the 1 test of this table" in " ".join(output.split())
+    assert not (tmp_path / "claims.csv").exists()  # it is the file of all claims
+
+
+def test_the_table_of_claims_can_be_had_alone(
+    store: Writer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["claims", "--tracking-uri", store.uri, "--out", str(tmp_path)]) == 0
+    output = capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["claims.csv"]
+    assert list(dict.fromkeys(re.findall(r"^(C\d+) ", output, re.MULTILINE))) == list(claims.ids())
+    assert "python -m sweeps.capacity" in " ".join(output.split())
+
+
+def test_each_experiment_is_read_once_with_all_curves_that_its_figures_and_claims_need(
+    store: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from analysis import __main__ as command
+
+    read, reads = command._read, []
+
+    def counted(store: Store, experiment: Experiment, curves: list[str], anew: bool) -> Frames:
+        reads.append((experiment.name, curves))
+        return read(store, experiment, curves, anew)
+
+    monkeypatch.setattr(command, "_read", counted)
+    assert main(["--tracking-uri", store.uri, "--out", str(tmp_path), "--no-log"]) == 0
+    assert reads == [(EXPERIMENT, ["train_accuracy"])]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["pie"], "figure 'pie' is not known; choose from regularization, training_curves"),
+        (["pie"], f"figure 'pie' is not known; choose from {', '.join(figures.names())}"),
         (["--experiment", "nothing"], "no experiment 'nothing'"),
         (["--tracking-uri", "ftp://host"], "of no kind that can be read"),
         (["--tracking-uri", "sqlite:////nowhere.db"], "run a sweep first"),

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from invented_noise import Invented, frames_of_invented, invent_noisy, noisy, scene, slices
+from invented_store import Writer
 from matplotlib.colors import to_rgb
 from test_figures import drawn, text_of
 
 from analysis import _levels, _noise, figures
+from analysis.__main__ import main
 from analysis._frames import Frames
+from memory_study.config import CORRUPTIONS, TrialConfig
 
 
 def table_of(name: str, frames: Frames) -> pd.DataFrame:
@@ -187,7 +193,21 @@ def test_the_legend_lists_levels_from_real_data_up(name: str) -> None:
     assert names[:3] == ["real data (0 %)", "40 %", "80 %"]
 
 
-def test_kinds_are_named_as_the_corruptions() -> None:
-    from memory_study.config import CORRUPTIONS
+def test_figures_are_drawn_from_a_store_as_from_the_trials_themselves(
+    store_with: Callable[[list[TrialConfig]], Writer], tmp_path: Path
+) -> None:
+    writer = store_with([])
+    experiment = writer.experiment("noise")
+    trials = [invent_noisy(config) for config in noisy([0, 1], csr_epochs=(0, 1, 4, 16))]
+    for trial in trials:
+        writer.trial(experiment, trial)
+    names = [name for name in figures.names() if figures.find(name).SWEEP == "noise"]
+    assert main([*names, "--tracking-uri", writer.uri, "--out", str(tmp_path), "--no-log"]) == 0
+    for name in names:
+        written, own = pd.read_csv(tmp_path / f"{name}.csv"), table_of(name, frames_of_invented(trials))
+        pd.testing.assert_frame_equal(written, own, check_dtype=False)
+        assert (tmp_path / f"{name}.svg").stat().st_size > 0
 
+
+def test_kinds_are_named_as_the_corruptions() -> None:
     assert set(_noise.KINDS) == set(CORRUPTIONS) - {"none"}
