@@ -128,10 +128,9 @@ def _write(outcomes_file: str, uri: str, way: str) -> float:
     from mlflow import MlflowClient
 
     outcomes: list[Outcome] = pickle.loads(Path(outcomes_file).read_bytes())
-    writer = open_writer(uri, EXPERIMENT)
-    if way == CLIENT:
-        client = MlflowClient(uri)
-        writer = ClientWriter(client, client.get_experiment_by_name(EXPERIMENT).experiment_id)
+    ours, client = open_writer(uri, EXPERIMENT), MlflowClient(uri)
+    experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id
+    writer = {OURS: ours, CLIENT: ClientWriter(client, experiment)}[way]
     writer.write(outcomes[:1])  # so that what is imported and compiled once is not counted
     started = time.perf_counter()
     for first in range(1, len(outcomes), MOST_AT_ONCE):
