@@ -1,18 +1,60 @@
-"""Intervals, envelopes and rank correlations: pure functions of arrays, seeded where they draw."""
+"""Intervals, tests, envelopes and rank correlations: pure functions of arrays, seeded where they draw."""
 
 from __future__ import annotations
 
 import zlib
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, stdtrit
+from scipy import stats
+from scipy.special import ndtr, stdtr, stdtrit
 
 Floats = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
 
 RESAMPLES = 2000
 """Bootstrap resamples behind every interval that is not a t-interval."""
+
+
+def named_generator(purpose: str) -> np.random.Generator:
+    """The random stream of that name: the same numbers each time, others for another name."""
+    return np.random.default_rng(zlib.crc32(purpose.encode()))
+
+
+class Estimate(NamedTuple):
+    """An effect with its 95 % interval and its two-sided p."""
+
+    effect: float
+    low: float
+    high: float
+    p: float
+
+
+def t_test(values: Floats) -> Estimate:
+    """Student's test that the mean of ``values`` [unit] is 0, with its interval. NaN below 2 units.
+
+    Where all values are equal the interval is that one value, and p is 0, or 1 if it is 0.
+    """
+    count = len(values)
+    if count < 2:
+        return Estimate(float(values.mean()) if count else float("nan"), *[float("nan")] * 3)
+    mean, error = float(values.mean()), float(values.std(ddof=1)) / count**0.5
+    half = float(stdtrit(count - 1, 0.975)) * error
+    p = 2 * float(stdtr(count - 1, -abs(mean) / error)) if error > 0 else float(mean == 0)
+    return Estimate(mean, mean - half, mean + half, p)
+
+
+def sign_test(successes: int, trials: int) -> Estimate:
+    """Exact binomial test that half of the trials succeed; effect: the share above one half. NaN of no trial.
+
+    The interval is that of Clopper and Pearson, which excludes 0 exactly where p < .05.
+    """
+    if trials == 0:
+        return Estimate(*[float("nan")] * 4)
+    result = stats.binomtest(successes, trials)
+    low, high = result.proportion_ci(method="exact")
+    return Estimate(successes / trials - 0.5, float(low) - 0.5, float(high) - 0.5, float(result.pvalue))
 
 
 def t_interval(
@@ -38,7 +80,7 @@ def resampled_counts(seeds: int, purpose: str, resamples: int = RESAMPLES) -> np
     does to all, so only joint resampling gives the differences their small variance. ``purpose`` names the
     random stream.
     """
-    generator = np.random.default_rng(zlib.crc32(purpose.encode()))
+    generator = named_generator(purpose)
     return generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
 
 
@@ -58,13 +100,23 @@ def bootstrap_interval(estimates: Floats, seeds: int, level: float = 0.95) -> tu
     return float(low), float(high)
 
 
+def bootstrap_p(effect: float, estimates: Floats, seeds: int) -> float:
+    """Two-sided p of ``effect`` from bootstrap ``estimates`` [resample]: Student's t with their spread.
+
+    The spread is widened by n / (n - 1) as the interval is, because resamples of n seeds vary too little. A
+    p counted from the resamples themselves could never be small: 5 seeds have 126 of them.
+    """
+    spread = float(np.std(estimates[np.isfinite(estimates)])) * (seeds / (seeds - 1)) ** 0.5
+    return 2 * float(stdtr(seeds - 1, -abs(effect) / spread)) if spread > 0 else float(effect == 0)
+
+
 def permutation_p_of_range(values: Floats, purpose: str, shuffles: int = RESAMPLES) -> float:
     """How often chance alone makes the largest mean exceed the smallest by as much. ``values`` [item, seed].
 
     Chance: within each seed the items are shuffled. It accounts for the data having chosen the two extremes.
     ``purpose`` names the random stream. Never 0: the data themselves are one of the arrangements.
     """
-    generator = np.random.default_rng(zlib.crc32(purpose.encode()))
+    generator = named_generator(purpose)
     shuffled = generator.permuted(np.broadcast_to(values, (shuffles, *values.shape)), axis=1).mean(axis=2)
     # A hair of slack, because the same values summed in another order differ in the last bit.
     as_large = np.ptp(shuffled, axis=1) >= np.ptp(values.mean(axis=1)) - 1e-9
@@ -108,3 +160,21 @@ def kendall_tau(first: Floats, second: Floats) -> Floats:
         scale = np.sqrt((a**2).sum(axis=1)[:, None] * (b**2).sum(axis=1)[None, :])
         tau: Floats = np.where(scale > 0, a @ b.T / scale, np.nan)
     return tau
+
+
+def order_by_resample(x: Floats, y: Floats, seeds: npt.NDArray[np.int64], counts: npt.ArrayLike) -> Floats:
+    """Of the pairs of trials that differ in ``x`` [trial], the share with ``y`` in the same order less that in the
+    opposite (Somers' D), when seeds are drawn ``counts`` [resample, seed] times. NaN without such pairs.
+
+    ``seeds`` [trial]: the place of each trial's seed in ``counts``.
+    """
+    weights = np.asarray(counts, dtype=float)
+    member = (seeds[:, None] == np.arange(weights.shape[1])).astype(float)
+    a, b = np.sign(x[:, None] - x[None, :]), np.sign(y[:, None] - y[None, :])
+
+    def total(pairs: Floats) -> Floats:
+        by_seed = member.T @ pairs @ member
+        return np.asarray(np.einsum("ra,ab,rb->r", weights, by_seed, weights))
+
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return total(a * b) / total(a**2)

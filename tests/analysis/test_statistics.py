@@ -98,3 +98,41 @@ def test_equal_items_have_a_large_p_and_clearly_ordered_ones_a_small_one() -> No
     assert statistics.permutation_p_of_range(np.ones((5, 4)), "p") == 1.0
     assert statistics.permutation_p_of_range(noise, "p") > 0.05
     assert statistics.permutation_p_of_range(noise + 10 * np.arange(5)[:, None], "p") < 0.01
+
+
+def test_the_t_test_is_the_one_of_scipy() -> None:
+    sample = np.array([0.5, -0.6, 1.55, 0.7])
+    expected = stats.ttest_1samp(sample, 0)
+    interval = expected.confidence_interval()
+    np.testing.assert_allclose(
+        statistics.t_test(sample), [sample.mean(), interval.low, interval.high, expected.pvalue]
+    )
+
+
+def test_one_value_has_no_test_and_equal_values_have_a_certain_one() -> None:
+    assert np.isnan(statistics.t_test(np.array([0.5]))[1:]).all()
+    assert statistics.t_test(np.zeros(3)) == (0, 0, 0, 1)
+    assert statistics.t_test(np.ones(3)) == (1, 1, 1, 0)
+
+
+@given(st.integers(1, 40), st.integers(0, 40))
+def test_the_interval_of_a_sign_test_excludes_zero_exactly_where_p_is_small(
+    trials: int, successes: int
+) -> None:
+    effect, low, high, p = statistics.sign_test(min(successes, trials), trials)
+    assert effect == min(successes, trials) / trials - 0.5
+    assert low <= effect <= high
+    assert (p < 0.05) == (low > 0 or high < 0)
+
+
+def test_a_sign_test_of_no_trial_says_nothing() -> None:
+    assert np.isnan(statistics.sign_test(0, 0)).all()
+
+
+def test_the_p_of_a_bootstrapped_mean_is_about_that_of_the_t_test() -> None:
+    sample = np.random.default_rng(0).normal(0.5, 1, size=8)
+    drawn = statistics.resampled_counts(8, "p") @ sample / 8
+    expected = statistics.t_test(sample).p
+    assert statistics.bootstrap_p(sample.mean(), drawn, 8) == pytest.approx(expected, rel=0.3)
+    assert statistics.bootstrap_p(0.0, np.zeros(10), 8) == 1
+    assert statistics.bootstrap_p(1.0, np.ones(10), 8) == 0
