@@ -1,59 +1,92 @@
-"""Draw figures from a tracking store, and print what the store says about their claims."""
+"""Draw figures from a tracking store, and judge the papers' claims by what it holds.
+
+Without a list, all figures whose experiment is there, and the table of all claims; a figure's name draws it and
+judges the claims that it shows; "claims" prints the table alone.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis import figures
+from analysis import claims, figures
 
 if TYPE_CHECKING:
     from analysis._frames import Frames
     from analysis._store import Experiment, Store
+    from analysis.claims._finding import Finding
 
 DEFAULT_URI = "sqlite:///mlflow.db"
+TABLE = "claims"
+"""What asks for the table of all claims; its file is ``claims.csv``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to make of one experiment: figures, claims, and whether it must be there."""
+
+    figures: list[str] = field(default_factory=list)
+    claims: list[str] = field(default_factory=list)
+
+    def curves(self) -> list[str]:
+        """The metrics of which any of them needs the history: the experiment is read once for all."""
+        drawn = (figures.find(name).CURVES for name in self.figures)
+        judged = (claims.find(claim).CURVES for claim in self.claims)
+        return sorted({key for keys in (*drawn, *judged) for key in keys})
+
+
+@dataclass(slots=True)
+class Made:
+    """Files by experiment id, and the findings of all experiments."""
+
+    files: dict[str, list[Path]] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    listing = "\n".join(f"  {name:<18} {figures.question(name)}" for name in figures.names())
+    listing = [f"  {name:<18} {figures.question(name)}" for name in figures.names()]
+    listing += ["", "claims:", *(f"  {claim:<4} {claims.statement(claim)}" for claim in claims.ids())]
     made = argparse.ArgumentParser(
-        prog="python -m analysis", description=__doc__, epilog=f"figures:\n{listing}",
+        prog="python -m analysis", description=__doc__, epilog="\n".join(["figures:", *listing]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    made.add_argument("figure", nargs="*", help="figures to draw (default: all whose experiment is there)")
+    made.add_argument(
+        "figure", nargs="*", help='figures to draw, or "claims" (default: all whose experiment is there)'
+    )
     made.add_argument(
         "--tracking-uri", default=os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI, metavar="URI",
         help=f"tracking store (default: $MLFLOW_TRACKING_URI, else {DEFAULT_URI})",
     )  # fmt: skip
-    made.add_argument("--experiment", metavar="NAME", help="experiment (default: the figure's own sweep)")
+    made.add_argument(
+        "--experiment", metavar="NAME", help="experiment (default: that of each figure's sweep)"
+    )
     made.add_argument("--out", type=Path, default=Path("figures"), metavar="DIR", help="default: figures/")
     made.add_argument("--no-log", action="store_true", help="do not log the figures to the tracking store")
+    made.add_argument("--no-cache", action="store_true", help="read the whole store anew, keep nothing of it")
     return made
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command. Returns 0, or 2 for bad input, which is explained in one line on stderr."""
     options = parser().parse_args(arguments)
-    unknown = [name for name in options.figure if name not in figures.names()]
+    known = (*figures.names(), TABLE)
+    unknown = [name for name in options.figure if name not in known]
     if unknown:
-        return _refuse(f"figure {unknown[0]!r} is not known; choose from {', '.join(figures.names())}")
+        return _refuse(f"figure {unknown[0]!r} is not known; choose from {', '.join(known)}")
     if problem := _unwritable(options.out):
         return _refuse(problem)
     from analysis._store import StoreError, connect
 
     try:
-        store = connect(options.tracking_uri)
-        drawn = _draw_all(store, options)
+        made = _make_all(connect(options.tracking_uri), options)
         if not options.no_log:
-            from analysis._log import log_figures
-
-            for experiment, files in drawn.items():
-                log_figures(options.tracking_uri, experiment, files)
+            _log(made, options.tracking_uri)
     except StoreError as error:
         return _refuse(str(error))
     except OSError as error:
@@ -63,42 +96,96 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _draw_all(store: Store, options: argparse.Namespace) -> dict[str, list[Path]]:
-    """Draw the figures asked for, reading each experiment once. Returns the files by experiment id."""
-    from analysis._frames import tidy
+def _make_all(store: Store, options: argparse.Namespace) -> Made:
+    """Draw the figures and judge the claims asked for, reading each experiment once."""
+    made = Made()
+    for experiment, wanted in _found(store, options):
+        frames = _read(store, experiment, wanted.curves(), options.no_cache)
+        for name in wanted.figures:
+            made.files.setdefault(experiment.id, []).extend(_draw(name, frames, options.out))
+        for claim in wanted.claims:
+            made.findings += claims.find(claim).findings(frames.trials, frames.curves)
+    made.findings += _not_tested(options, made.findings)
+    whole = not options.figure or TABLE in options.figure
+    table = _judge(made.findings, options.out / f"{TABLE}.csv" if whole else None)
+    for files in made.files.values():
+        files += table
+    return made
 
-    drawn: dict[str, list[Path]] = {}
-    for experiment, names in _by_experiment(store, options):
-        curves = sorted({key for name in names for key in figures.find(name).CURVES})
-        frames = tidy(store.rows(experiment, curves))
-        drawn[experiment.id] = [file for name in names for file in _draw(name, frames, options.out)]
-    return drawn
+
+def _read(store: Store, experiment: Experiment, curves: Sequence[str], anew: bool) -> Frames:
+    from analysis._cache import default_folder, load
+
+    return load(store, experiment, curves, None if anew else default_folder())
 
 
-def _by_experiment(store: Store, options: argparse.Namespace) -> list[tuple[Experiment, list[str]]]:
-    """The figures to draw from each experiment. Raises StoreError where one that was asked for has none.
+def _wanted(options: argparse.Namespace) -> dict[str, Wanted]:
+    """What is asked of each experiment, by its name."""
+    asked = dict.fromkeys(name for name in options.figure or figures.names() if name != TABLE)
+    wanted: dict[str, Wanted] = {}
+    for name in asked:
+        of = wanted.setdefault(options.experiment or figures.find(name).SWEEP, Wanted())
+        of.figures.append(name)
+    for claim in _claims(options):
+        of = wanted.setdefault(options.experiment or claims.find(claim).SWEEP, Wanted())
+        of.claims.append(claim)
+    return wanted
 
-    Without a list of figures, those whose sweep has not run yet are named and left out, if any other has.
+
+def _claims(options: argparse.Namespace) -> Iterable[str]:
+    """All claims, or where figures alone are asked for, those that they show; in the table's order."""
+    if not options.figure or TABLE in options.figure:
+        return claims.ids()
+    shown = {claim for name in options.figure for claim in figures.find(name).CLAIMS}
+    return [claim for claim in claims.ids() if claim in shown]
+
+
+def _found(store: Store, options: argparse.Namespace) -> list[tuple[Experiment, Wanted]]:
+    """The experiments that are there, with what is asked of them.
+
+    Raises StoreError where a figure that was asked for has none, or nothing at all is there. Without a list of
+    figures, those whose sweep has not run yet are named and left out.
     """
     from analysis._store import MissingExperimentError, find_experiment
 
-    wanted: dict[str, list[str]] = {}
-    for name in dict.fromkeys(options.figure or figures.names()):
-        wanted.setdefault(options.experiment or figures.find(name).SWEEP, []).append(name)
-    found: list[tuple[Experiment, list[str]]] = []
+    found: list[tuple[Experiment, Wanted]] = []
     missing: list[MissingExperimentError] = []
-    for experiment, names in wanted.items():
+    for name, wanted in _wanted(options).items():
         try:
-            found.append((find_experiment(store, experiment), names))
+            found.append((find_experiment(store, name), wanted))
         except MissingExperimentError as error:
-            if options.figure or options.experiment:
+            if options.experiment or (options.figure and wanted.figures):
                 raise
             missing.append(error)
+            if wanted.figures:
+                sys.stdout.write(f"left out: {', '.join(wanted.figures)}: {error}\n")
     if not found:
         raise missing[0]
-    for absent in missing:
-        sys.stdout.write(f"left out: {absent}\n")
     return found
+
+
+def _not_tested(options: argparse.Namespace, findings: Sequence[Finding]) -> list[Finding]:
+    """A finding for each claim whose experiment is not there: what is missing, and what fills it."""
+    from analysis._claims_table import absent
+
+    tested = {finding.claim for finding in findings}
+    return [absent(claim) for claim in _claims(options) if claim not in tested]
+
+
+def _judge(findings: Sequence[Finding], out: Path | None) -> list[Path]:
+    """Print the claims table, and write it where ``out`` is a file. Returns the files written."""
+    from analysis import _claims_table
+    from analysis.claims._finding import judge
+
+    order = claims.ids()
+    judged = judge(sorted(findings, key=lambda finding: order.index(finding.claim)))
+    if judged:
+        sys.stdout.write(f"\n{_claims_table.render(judged, _claims_table.width())}")
+    if out is None:
+        return []
+    _claims_table.tabulate(judged).to_csv(out, index=False, lineterminator="\n")
+    sys.stdout.write(f"all numbers -> {out}\n")
+    return [out]
 
 
 def _draw(name: str, frames: Frames, out: Path) -> list[Path]:
@@ -114,9 +201,16 @@ def _draw(name: str, frames: Frames, out: Path) -> list[Path]:
     sys.stdout.write(
         f"{name}: {figure.describe(table)} from {len(frames.trials)} trials -> {png} (.svg, .csv)\n"
     )
-    for line in figure.verdicts(frames.trials, frames.curves):
-        sys.stdout.write(f"  {line}\n")
     return [png, svg, numbers]
+
+
+def _log(made: Made, uri: str) -> None:
+    """Log the files to each experiment's run of figures."""
+    if made.files:
+        from analysis._log import log_figures
+
+        for experiment, files in made.files.items():
+            log_figures(uri, experiment, files)
 
 
 def _unwritable(out: Path) -> str | None:

@@ -1,7 +1,7 @@
 """Figures, one file each; a new file is found by its name. Listing them imports none.
 
 A file ``<figure>.py`` has a docstring whose first line is the question that the figure answers, and the names
-of :class:`Figure`. Numbers are made in ``tabulate`` and ``verdicts``, ink in ``draw``.
+of :class:`Figure`. Numbers are made in ``tabulate``, ink in ``draw``; claims are judged in :mod:`analysis.claims`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ class Figure(Protocol):
     """Columns of ``trials`` that it needs."""
     CURVES: tuple[str, ...]
     """Metrics of which it needs the whole history."""
+    CLAIMS: tuple[str, ...]
+    """Ids of the claims that it shows, such as ``("C12",)``."""
 
     def tabulate(self, trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
         """Every number that is drawn."""
@@ -35,9 +37,6 @@ class Figure(Protocol):
 
     def describe(self, table: pd.DataFrame) -> str:
         """What was drawn, in a few words."""
-
-    def verdicts(self, trials: pd.DataFrame, curves: pd.DataFrame) -> list[str]:
-        """A line for each claim and panel: supported here, not supported here, or not enough data."""
 
 
 def names() -> tuple[str, ...]:

@@ -6,7 +6,7 @@ on real data. Both are means over seeds with a 95 % t-interval. The net without 
 end of every regularizer. A setting in which a trial diverged is named, not averaged.
 
 Claim C12, declared before looking: *regularizers differ in how far they cap noise fitting at no cost on real
-data, and dropout, with or without adversarial training, is best.* The test is in :mod:`analysis._capped`.
+data, and dropout, with or without adversarial training, is best.* The test is in :mod:`analysis.claims.c12`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
-from analysis import _capped, _frames, _settings, _style
+from analysis import _frames, _settings, _style
 from analysis._statistics import upper_left_envelope
+from analysis.claims import c12
+from analysis.claims._finding import SEEDS_NEEDED
 
 SWEEP = "regularization"
 COLUMNS = (*_settings.COLUMNS, "train_accuracy", "best_validation_accuracy", "converged")
 CURVES: tuple[str, ...] = ()
+CLAIMS = ("C12",)
 NOISE, REAL = "random_train_accuracy", "real_validation_accuracy"
 _TITLE = "Validation accuracy on real data against fitting of random labels"
 
@@ -33,7 +36,7 @@ def tabulate(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     Besides the two accuracies with intervals and seeds: ``diverged_real``, ``diverged_random`` and
     ``censored_random`` (trials that never fitted all random labels); ``on_envelope``: no setting of the same
     regularizer, the control included, is better in both; ``loss*``: of the regularizer, and ``claim``:
-    the panel's verdict on C12, see :mod:`analysis._capped`.
+    what the test of C12 says of the panel, see :mod:`analysis.claims.c12`.
     """
     trials = _settings.labelled(_frames.with_columns(trials, COLUMNS))
     diverged, unfitted = trials["diverged"].fillna(0).gt(0), trials["converged"].eq(0)
@@ -53,8 +56,8 @@ def tabulate(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
         table.assign(**counts).fillna(dict.fromkeys(whole, 0)).astype(dict.fromkeys(whole, int)).reset_index()
     )
     table["on_envelope"] = _on_envelope(table)
-    table = table.join(_capped.losses_by_regularizer(trials), on=["panel", "regularizer"])
-    table["claim"] = table["panel"].map(_capped.outcomes(trials)).astype("str")
+    table = table.join(c12.losses_by_regularizer(trials), on=["panel", "regularizer"])
+    table["claim"] = table["panel"].map(c12.outcomes(trials)).astype("str")
     order = {kind: place for place, kind in enumerate(_style.regularizer_order(table["regularizer"]))}
     strengths = _frames.strength_columns(table)
     return (
@@ -76,11 +79,6 @@ def _on_envelope(table: pd.DataFrame) -> pd.Series:
 
 def _control(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["regularizer"] == _frames.CONTROL]
-
-
-def verdicts(trials: pd.DataFrame, curves: pd.DataFrame) -> list[str]:
-    """What the store says about C12, a line for each panel."""
-    return _capped.verdicts(_settings.labelled(_frames.with_columns(trials, COLUMNS)))
 
 
 def describe(table: pd.DataFrame) -> str:
@@ -140,14 +138,14 @@ def _draw_settings(part: SubFigure, rows: pd.DataFrame, styles: dict[str, tuple[
             _draw_points(axes, group[inside[group.index]], *styles[str(kind)])
             if kind != _frames.CONTROL:
                 _draw_lines(axes, group, _control(rows), styles[str(kind)][0])
-        axes.axvline(_capped.CAP, color=_style.FAINT, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+        axes.axvline(c12.CAP, color=_style.FAINT, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
         _style.percent_axis(axes, "x")
         _style.percent_axis(axes, "y")
     main, last = grid[0, 0], grid[-1, 0]
     best, highest = float(rows[REAL].max()), float(np.nanmax([*rows[f"{REAL}_high"], *rows[REAL]]))
     main.set_ylim(floor, min(highest, best + 0.35 * (best - floor)) + 0.05 * (best - floor))
     main.annotate(
-        f"cap {_capped.CAP:.0%}", (_capped.CAP, 1), (0, 3), ("data", "axes fraction"), "offset points",
+        f"cap {c12.CAP:.0%}", (c12.CAP, 1), (0, 3), ("data", "axes fraction"), "offset points",
         ha="center", color=_style.FAINT, fontsize=8.5,
     )  # fmt: skip
     main.set_xlim(-0.01, 1.01)
@@ -210,13 +208,13 @@ def _paths(rows: pd.DataFrame) -> list[pd.DataFrame]:
 def _draw_losses(axes: Axes, rows: pd.DataFrame, styles: dict[str, tuple[str, str]]) -> None:
     """The loss of clean accuracy at the cap with its interval, best regularizer on top."""
     losses = rows.dropna(subset=["loss"]).drop_duplicates("regularizer").sort_values("loss", ascending=False)
-    axes.set_title(f"Clean accuracy lost\nat the {_capped.CAP:.0%} cap")
+    axes.set_title(f"Clean accuracy lost\nat the {c12.CAP:.0%} cap")
     if losses.empty:
         axes.set_axis_off()
         axes.text(
             0,
             0.96,
-            f"needs {_capped.SEEDS_NEEDED} seeds, the net without\nregularizer, and a setting\nat the cap",
+            f"needs {SEEDS_NEEDED} seeds, the net without\nregularizer, and a setting\nat the cap",
             va="top",
         )
     else:

@@ -6,7 +6,7 @@ compare strengths of like effect on noise. Mean over seeds with a 95 % t-interva
 is black in every row.
 
 Claim C13, declared before looking: *training curves order differently on random and on real labels.* The test
-is in :mod:`analysis._ordering`.
+is in :mod:`analysis.claims.c13`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis import _frames, _ordering, _settings, _style
+from analysis import _frames, _settings, _style
 from analysis._statistics import t_interval
+from analysis.claims import c13
 
 SWEEP = "regularization"
 COLUMNS = (*_settings.COLUMNS, "train_accuracy")
 CURVES = ("train_accuracy",)
+CLAIMS = ("C13",)
 MATCHED = (0.75, 0.5, 0.25)
 """Final accuracies on random labels at which strengths are shown: weak, medium, strong."""
 _TITLE = "Training accuracy by epoch, on real data and on random labels"
@@ -40,7 +42,7 @@ def tabulate(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     setting in which a trial diverged has no rows.
     """
     trials = _settings.labelled(_frames.with_columns(trials, COLUMNS))
-    by_epoch = _ordering.accuracy_by_epoch(trials, curves)
+    by_epoch = c13.accuracy_by_epoch(trials, curves)
     points = (
         by_epoch.rename_axis(index="trial")
         .reset_index()
@@ -82,11 +84,6 @@ def _shown(table: pd.DataFrame, names: pd.DataFrame) -> pd.DataFrame:
         for rank, place in enumerate(places, start=1):
             settings.loc[group.index[place], "shown"] = rank
     return settings[[*_settings.KEY, "shown"]]
-
-
-def verdicts(trials: pd.DataFrame, curves: pd.DataFrame) -> list[str]:
-    """What the store says about C13, a line for each panel."""
-    return _ordering.verdicts(_settings.labelled(_frames.with_columns(trials, COLUMNS)), curves)
 
 
 def describe(table: pd.DataFrame) -> str:

@@ -1,128 +1,206 @@
-"""The claims' tests, on data whose answer is known."""
+"""Contracts of every claim, found by name; verdicts from findings; the table as text and as numbers."""
 
 from __future__ import annotations
 
+import ast
+import io
+import math
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import invented_noise
 import numpy as np
 import pandas as pd
 import pytest
+from invented_store import Writer
+from statsmodels.stats.multitest import multipletests
 
-from analysis import _capped, _ordering
+from analysis import _claims_table, claims, figures
+from analysis._frames import Frames
+from analysis.claims._finding import Finding, judge, runs_for
+from memory_study import record
+from memory_study.config import TrialConfig
 
-Cell = tuple[float, float]  # real validation accuracy, random training accuracy
-
-
-def trials_of(settings: dict[str, Cell], seeds: int, noise: float = 0.001) -> pd.DataFrame:
-    """Labelled trials of settings like ``dropout=0.5``, a little apart between seeds."""
-    generator = np.random.default_rng(4)
-    rows = []
-    for text, (real, random) in settings.items():
-        kinds = " + ".join(part.partition("=")[0] for part in text.split(","))
-        shared = {"panel": "digits", "regularizers": text, "regularizer": kinds, "diverged": 0.0}
-        for seed in range(seeds):
-            clean, fitted = real + noise * generator.normal(), random + noise * generator.normal()
-            rows.append({**shared, "labels": "real", "seed": seed, "best_validation_accuracy": clean})
-            rows.append({**shared, "labels": "randY", "seed": seed, "train_accuracy": fitted})
-    return pd.DataFrame(rows)
+every_claim = pytest.mark.parametrize("claim", claims.ids())
+Read = Callable[[Writer], Frames]
+Write = Callable[[list[TrialConfig]], Writer]
 
 
-CLEAR = {
-    "none": (0.97, 0.95),
-    "dropout=0.3": (0.98, 0.7),
-    "dropout=0.6": (0.975, 0.4),
-    "weight_decay=0.01": (0.90, 0.3),
-    "hidden_noise=0.1": (0.99, 0.8),
-    "input_noise=1.0": (0.96, 0.45),
-}
+def trials_for(claim: str, frames: Frames, scene: str = "many") -> Frames:
+    """Many trials of the claim's sweep."""
+    sweep = claims.find(claim).SWEEP
+    return frames if sweep == "regularization" else invented_noise.scene(sweep, scene)
 
 
-def test_the_loss_at_the_cap_is_that_of_the_best_setting_below_it() -> None:
-    losses = _capped.losses_by_regularizer(trials_of(CLEAR, seeds=5))["loss"]
-    assert losses["digits", "dropout"] == pytest.approx(-0.005, abs=0.002)
-    assert losses["digits", "weight_decay"] == pytest.approx(0.07, abs=0.002)
-    assert ("digits", "hidden_noise") not in losses.index
+def findings(claim: str, trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
+    return claims.find(claim).findings(trials, curves)
 
 
-def test_a_clear_advantage_of_dropout_supports_c12() -> None:
-    (line,) = _capped.verdicts(trials_of(CLEAR, seeds=5))
-    assert line.startswith("C12 supported here: digits, 5 seeds: dropout loses -0.")
-    assert line.endswith("not reaching the cap: hidden noise")
+@every_claim
+def test_a_claim_is_in_the_scientific_plan_and_declares_its_test_in_advance(claim: str) -> None:
+    module = claims.find(claim)
+    assert claim == module.ID
+    assert re.fullmatch(r"C([1-9]|1[0-6])", claim)
+    text = ast.get_docstring(ast.parse(Path(module.__file__ or "").read_text())) or ""  # type: ignore[attr-defined]
+    first, _, rest = text.partition("\n")
+    assert re.fullmatch(rf"Claim {claim}: .+ \(.+ 2017.*\)", first)
+    assert "eclared before looking" in rest
+    for part in ("effect", "p", "interval", "smallest", "seeds"):
+        assert re.search(rf"\b{part}\b", rest.lower())
+    assert module.TEST
+    assert len(claims.statement(claim)) < 100
 
 
-def test_c12_is_not_supported_where_another_regularizer_is_clearly_best() -> None:
-    (line,) = _capped.verdicts(trials_of(CLEAR | {"input_noise=1.0": (0.99, 0.4)}, seeds=5))
-    assert line.startswith("C12 not supported here (dropout is not among the best)")
+@every_claim
+def test_a_claim_names_known_curves_and_columns(claim: str) -> None:
+    module = claims.find(claim)
+    own = {"regularizer", "strength", *record.CURVES, *record.SCALARS}
+    assert set(module.CURVES) <= set(record.CURVES)
+    assert set(module.COLUMNS) <= own | set(TrialConfig.__dataclass_fields__)
 
 
-def test_c12_is_not_supported_where_regularizers_are_alike() -> None:
-    alike = {"none": (0.97, 0.95)} | {
-        f"{k}=1.0": (0.97, 0.4) for k in ("dropout", "weight_decay", "input_noise")
-    }
-    (line,) = _capped.verdicts(trials_of(alike, seeds=5, noise=0.01))
-    assert "cannot be told apart" in line
+@every_claim
+def test_a_claim_of_nothing_or_one_trial_is_not_enough_data_and_says_why(
+    claim: str, store_with: Write, frames_of: Read, frames: Frames
+) -> None:
+    nothing, many = frames_of(store_with([])), trials_for(claim, frames)
+    one = Frames(many.trials.iloc[:1], many.curves[many.curves["trial"] == many.trials.index[0]])
+    for few in (nothing, one):
+        found = judge(findings(claim, few.trials, few.curves))
+        assert found
+        assert {judged.verdict for judged in found} == {"not enough data"}
+        assert all(judged.finding.missing and judged.reason for judged in found)
+
+
+@every_claim
+@pytest.mark.parametrize("scene", ["many", "two panels", "troubled"])
+def test_a_claim_judges_many_trials_alike_each_time_and_leaves_them_as_they_are(
+    claim: str, scene: str, frames: Frames
+) -> None:
+    many = trials_for(claim, frames, scene)
+    trials, curves = many.trials.copy(), many.curves.copy()
+    first, again = (judge(findings(claim, many.trials, many.curves)) for _ in range(2))
+    pd.testing.assert_frame_equal(_claims_table.tabulate(first), _claims_table.tabulate(again))
+    pd.testing.assert_frame_equal(many.trials, trials)
+    pd.testing.assert_frame_equal(many.curves, curves)
+    for judged in first:
+        finding = judged.finding
+        assert bool(finding.missing) == math.isnan(finding.p)
+        assert finding.missing or finding.low <= finding.effect <= finding.high
+        assert finding.margin > 0
+
+
+@every_claim
+def test_the_order_of_the_trials_does_not_matter(claim: str, frames: Frames) -> None:
+    many = trials_for(claim, frames)
+    shuffled = many.trials.sample(frac=1, random_state=1), many.curves.sample(frac=1, random_state=1)
+    tables = [
+        _claims_table.tabulate(judge(findings(claim, *each)))
+        for each in ((many.trials, many.curves), shuffled)
+    ]
+    pd.testing.assert_frame_equal(*tables, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", figures.names())
+def test_a_figure_shows_known_claims_of_its_own_sweep(name: str) -> None:
+    for claim in figures.find(name).CLAIMS:
+        assert claims.find(claim).SWEEP == figures.find(name).SWEEP
+
+
+def test_an_unknown_claim_is_refused_with_those_there_are() -> None:
+    with pytest.raises(ValueError, match=r"claim 'C99' is not known; choose from C6, C7, C8"):
+        claims.find("C99")
+
+
+def finding(**changes: object) -> Finding:
+    """A clear finding, but for the changes."""
+    clear = Finding(
+        claim="C6", test="t", panel="digits", unit="points", margin=0.5, effect=2.0, low=1.0, high=3.0, p=0.001,
+        n=5, more_runs=lambda alpha: 7,
+    )  # fmt: skip
+    return replace(clear, **changes)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("settings", "seeds"), [(CLEAR, 2), ({"none": (0.9, 0.9)}, 5), ({"dropout=0.5": (0.9, 0.4)}, 5)]
-)
-def test_c12_needs_seeds_regularizers_and_the_control(settings: dict[str, Cell], seeds: int) -> None:
-    (line,) = _capped.verdicts(trials_of(settings, seeds))
-    assert line.startswith("C12 not enough data")
+    ("changes", "verdict", "reason"),
+    [
+        ({}, "supported here", ""),
+        ({"p": 0.2, "low": -1.0}, "not enough data", "about 7 more runs"),
+        ({"effect": -0.1, "low": -2.0, "p": 0.9, "more_runs": lambda a: None}, "not enough data",
+         "no number of runs at this effect"),
+        ({"effect": 0.1, "low": -0.2, "high": 0.4, "p": 0.6}, "not supported here", "surely below 0.5"),
+        ({"effect": 0.3, "low": 0.2, "high": 0.4}, "not supported here", "surely below 0.5"),
+        ({"effect": -2.0, "low": -3.0, "high": -1.0}, "not supported here", "surely the other way"),
+        ({"against": "another is best"}, "not supported here", "another is best"),
+        ({"undecided": "dropout is open"}, "not enough data", "dropout is open: about 7 more runs"),
+        ({"missing": "1 seed", "p": math.nan}, "not enough data", "1 seed: about 7 more runs"),
+        ({"high": math.inf, "effect": 0.1, "p": 0.6}, "not enough data", "about 7 more runs"),
+    ],
+)  # fmt: skip
+def test_a_verdict_follows_from_the_finding(changes: dict[str, object], verdict: str, reason: str) -> None:
+    (judged,) = judge([finding(**changes)])
+    assert (judged.verdict, judged.reason) == (verdict, reason)
 
 
-def test_a_regularizer_with_many_equal_settings_gains_nothing_by_luck() -> None:
-    many = {"none": (0.95, 0.95), "a=1.0": (0.95, 0.4)} | {f"b={k}": (0.95, 0.4) for k in range(1, 60)}
-    losses = _capped.losses_by_regularizer(trials_of(many, seeds=8, noise=0.02))["loss"]
-    assert losses["digits", "b"] > losses["digits", "a"] - 0.015
+def test_p_is_corrected_for_all_findings_that_have_one() -> None:
+    p = [0.001, 0.03, math.nan, 0.02, 0.9]
+    judged = judge([finding(p=value, missing="x" if math.isnan(value) else "") for value in p])
+    expected = multipletests([0.001, 0.03, 0.02, 0.9], method="holm")[1]
+    np.testing.assert_allclose([j.p_holm for j in judged], np.insert(expected, 2, np.nan))
+    assert [j.verdict for j in judged] == ["supported here", *["not enough data"] * 4]
+    assert judge([finding(p=0.03)])[0].verdict == "supported here"
 
 
-def test_a_missing_trial_removes_its_seed_and_not_the_claim() -> None:
-    trials = trials_of(CLEAR, seeds=6)
-    lost = trials["regularizers"].eq("none") & trials["labels"].eq("real") & trials["seed"].eq(2)
-    (line,) = _capped.verdicts(trials[~lost])
-    assert "5 seeds" in line
+def test_the_runs_named_are_those_for_the_level_that_holm_asks_for() -> None:
+    asked: list[float] = []
+
+    def more(alpha: float) -> int:
+        asked.append(round(alpha, 9))
+        return 1
+
+    judge([finding(p=0.04, more_runs=more), finding(p=0.2, more_runs=more)])
+    assert asked == [0.025, 0.05]
 
 
-def speeds(offsets: np.ndarray, seeds: int, noise: float = 0.02) -> np.ndarray:
-    """Speeds [setting, seed] around those of the settings."""
-    return offsets[:, None] + noise * np.random.default_rng(len(offsets)).normal(size=(len(offsets), seeds))
+def test_further_runs_are_in_the_proportion_of_units_to_runs() -> None:
+    assert runs_for(12, 5, 100) == 140
+    assert runs_for(3, 5, 100) == 20  # at least one unit more
+    assert runs_for(None, 5, 100) is None
+    assert runs_for(3, 0, 0) is None
 
 
-def test_opposite_orders_support_c13_and_equal_ones_do_not() -> None:
-    order = np.linspace(0, 1, 8)
-    assert "C13 supported here" in _ordering._verdict("digits", speeds(order, 5), speeds(-order, 5))
-    same = _ordering._verdict("digits", speeds(order, 5), speeds(order, 5, noise=0.021))
-    assert "C13 not supported here" in same
+ROWS = [
+    finding(), finding(part="randY", p=0.2, low=-1.0, detail="a long story " * 30, n=5, units="trial"),
+    finding(claim="C10", p=math.nan, effect=math.nan, missing="1 seed, needs 3"), _claims_table.absent("C7"),
+]  # fmt: skip
 
 
-def test_agreement_between_equal_orders_is_one() -> None:
-    order = np.tile(np.arange(6.0), (4, 1))
-    within, between = _ordering.agreement(order, order, np.ones((1, 4)))
-    assert within[0] == between[0] == 1.0
+def test_the_table_fits_its_width_without_trailing_blanks_and_says_what_it_corrects_for() -> None:
+    for width in (110, 150):
+        text = _claims_table.render(judge(ROWS), width)
+        assert max(map(len, text.splitlines())) <= width
+        assert not re.search(r"[ \t]$", text, re.MULTILINE)
+        assert "\x1b" not in text
+        flat = " ".join(text.split())
+        assert "Holm's correction for the 2 tests" in flat
+        assert "supported here" in flat
+    assert "No claim could be tested" in _claims_table.render(judge([ROWS[3]]))
 
 
-def test_a_resample_of_one_seed_alone_has_no_agreement() -> None:
-    order = np.tile(np.arange(6.0), (3, 1))
-    within, _ = _ordering.agreement(order, order, np.array([[3, 0, 0]]))
-    assert np.isnan(within[0])
+def test_the_numbers_of_the_table_are_whole() -> None:
+    judged = judge([finding(effect=1 / 3, p=0.0123456789), *ROWS])
+    text = _claims_table.tabulate(judged).to_csv(index=False)
+    table = pd.read_csv(io.StringIO(text), float_precision="round_trip")
+    assert table["effect"][0] == 1 / 3
+    assert table["p"][0] == 0.0123456789
+    assert table["p_holm"].tolist()[:3] == [j.p_holm for j in judged][:3]
+    assert table["says"][4] == "less capacity slows convergence more with noise than without"
+    assert table["more_runs"].iloc[2] == 7
 
 
-def test_speed_is_the_area_over_log_epoch() -> None:
-    curves = pd.DataFrame([[0.0, 1.0, 1.0], [0.5, 0.5, 0.5]], columns=[1, 10, 100])
-    np.testing.assert_allclose(_ordering.speeds(curves), [0.75, 0.5])
-
-
-def test_a_trial_that_stopped_early_keeps_its_last_accuracy() -> None:
-    trials = pd.DataFrame(
-        {"panel": "p", "regularizers": ["none", "none"], "diverged": 0.0}, index=pd.Index(["a", "b"])
-    )
-    curves = pd.DataFrame(
-        {
-            "trial": list("aabbb"),
-            "metric": "train_accuracy",
-            "epoch": [1, 3, 1, 2, 4],
-            "value": [0, 1, 0, 0.5, 1.0],
-        }
-    )
-    wide = _ordering.accuracy_by_epoch(trials, curves)
-    assert wide.loc["a"].tolist() == [0.0, 0.5, 1.0, 1.0]
-    assert wide.loc["b"].tolist() == [0.0, 0.5, 0.75, 1.0]
+def test_a_claim_without_its_experiment_names_the_command_that_fills_it() -> None:
+    (judged,) = judge([_claims_table.absent("C10")])
+    assert judged.verdict == "not enough data"
+    assert judged.reason == "no experiment 'noise'; fill it with: python -m sweeps.noise"

@@ -1,6 +1,6 @@
-"""Claim C12: what clean accuracy is lost where the fitting of random labels is capped at 50 %.
+"""Claim C12: regularizers differ in capping noise at no cost on real data; dropout is best (Arpit et al. 2017, figure 10)
 
-Declared before looking:
+The cost is the clean accuracy lost where the fitting of random labels is capped at 50 %. Declared before looking:
 
 - A regularizer's settings are its strengths on the sweep's grid and the control. No interpolation between
   them.
@@ -9,14 +9,15 @@ Declared before looking:
   was lost: the control's best validation accuracy minus the chosen setting's. So no number that chose a
   setting also judges it, and a regularizer with more settings gains nothing by luck. The loss is the mean
   over seeds.
-- Intervals: joint bootstrap of the seeds' losses, 2,000 resamples (seeds are common random numbers, so it is
-  paired).
-- Supported: the regularizers differ (95 % interval of worst minus best above 0, *and* p < .05 in a
-  permutation test of that range, 2,000 shuffles of the regularizers within each seed, because the data chose
-  which two to compare), and dropout or adversarial + dropout is the best, or surely no more than a margin of
-  half a point behind it (upper end of the 95 % interval of the difference). Where neither it nor the opposite
-  (the interval above 0) is sure: not enough data. Below 3 seeds or 2 regularizers likewise. (The margin came after
-  a first look at the digits sweep, whose verdict it turned from supported to not enough data.)
+- Effect: the range of the losses, worst minus best regularizer, in points. Smallest that would matter: half a
+  point. Interval: joint bootstrap of the seeds' losses, 2,000 resamples (seeds are common random numbers, so it is
+  paired). p: permutation test of that range, 2,000 shuffles of the regularizers within each seed, because the
+  data chose which two to compare.
+- Besides, for support: the interval lies above 0, and dropout or adversarial + dropout is the best, or surely no
+  more than a margin of half a point behind it (upper end of the 95 % interval of the difference). Surely behind
+  (that interval above 0): not supported. Where neither is sure: not enough data. Below 3 seeds or 2 regularizers
+  likewise. (The margin came after a first look at the digits sweep, whose verdict it turned from supported to
+  not enough data.)
 - The seeds' losses share most of the seeds that chose, so they are not quite independent and the intervals of
   few seeds somewhat too short.
 - A regularizer that the other seeds never see at or below the cap is listed as not reaching it, and not
@@ -25,19 +26,26 @@ Declared before looking:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from analysis import _frames, _settings
+from analysis._power import units_by_scaling, units_for_t
 from analysis._statistics import Floats, bootstrap_interval, permutation_p_of_range, resampled_counts
+from analysis.claims._finding import SEEDS_NEEDED, Finding, few_seeds, no_number, runs_for
 
+ID = "C12"
+SWEEP = "regularization"
+COLUMNS = (*_settings.COLUMNS, "train_accuracy", "best_validation_accuracy")
+CURVES: tuple[str, ...] = ()
+TEST = "range of the losses at the cap, permutation"
 CAP = 0.5
 MARGIN = 0.005
-SEEDS_NEEDED = 3
 FAVOURED = ("dropout", "adversarial + dropout")
 _VALUES = {"real": "best_validation_accuracy", "randY": "train_accuracy"}
+_BLANK = Finding(claim=ID, test=TEST, unit="points of clean accuracy", margin=100 * MARGIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +81,26 @@ def losses_by_regularizer(trials: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=names).set_index(["panel", "regularizer"])
 
 
-def verdicts(trials: pd.DataFrame) -> list[str]:
-    """A line for each panel. ``trials`` are labelled."""
-    return [_verdict(result) for result in _results(trials)] or ["C12 not enough data: no finished trials"]
+def findings(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
+    """One for each panel."""
+    labelled = _settings.labelled(_frames.with_columns(trials, COLUMNS))
+    runs = labelled.groupby("panel").size()
+    return [_finding(result, int(runs[result.panel])) for result in _results(labelled)] or [
+        replace(_BLANK, missing="no finished trials")
+    ]
 
 
 def outcomes(trials: pd.DataFrame) -> dict[str, str]:
-    """The first words of each panel's verdict, such as ``C12 supported here``. ``trials`` are labelled."""
-    return {result.panel: _verdict(result).partition(":")[0] for result in _results(trials)}
+    """For each panel, what a figure says of this test, which knows of no other claims. Of labelled trials."""
+    texts = {}
+    for result in _results(trials):
+        found = _finding(result, 1)
+        said = found.missing or (
+            f"worst and best differ by {found.effect:.1f} points [{found.low:.1f}, {found.high:.1f}], p = "
+            f"{found.p:.2g} uncorrected"
+        )
+        texts[result.panel] = f"{ID}: {said}"
+    return texts
 
 
 def _results(trials: pd.DataFrame) -> list[Capped]:
@@ -127,39 +147,62 @@ def _mean(values: Floats) -> Floats:
     return mean
 
 
-def _verdict(result: Capped) -> str:
-    if not result.regularizers or result.seeds < SEEDS_NEEDED or len(result.regularizers) < 2:
+def _finding(result: Capped, runs: int) -> Finding:
+    missing, more = few_seeds(result.seeds, runs) if result.regularizers else ("", no_number)
+    if len(result.regularizers) < 2:
         kinds = _frames.counted(len(result.regularizers), "regularizer")
-        return (
-            f"C12 not enough data: {result.panel}: {kinds} at the {CAP:.0%} cap, "
-            f"{_frames.counted(result.seeds, 'seed')}; needs 2, {SEEDS_NEEDED}, a control{_beyond(result)}"
-        )
+        missing, more = f"{kinds} at the {CAP:.0%} cap, needs 2 and the control", no_number
+    shared = replace(_BLANK, panel=result.panel, n=result.seeds)
+    if missing:
+        return replace(shared, missing=missing, more_runs=more, detail=_beyond(result))
     order = np.argsort(result.losses.mean(axis=1), kind="stable")
     best, worst = order[0], order[-1]
-    chance = permutation_p_of_range(result.losses, "C12 permutation")
-    differ = result.interval(result.losses[worst] - result.losses[best])[0] > 0 and chance < 0.05
+    span = result.losses[worst] - result.losses[best]
+    effect, (low, high) = float(span.mean()), result.interval(span)
+    p = permutation_p_of_range(result.losses, "C12 permutation")
+    against, undecided, seeds_to_tell = _favoured(result, int(best))
+
+    def more_runs(alpha: float) -> int | None:
+        seeds = units_by_scaling(result.seeds, effect, p, alpha)
+        return runs_for(max(seeds, seeds_to_tell), result.seeds, runs) if seeds else None
+
+    return replace(
+        shared, effect=100 * effect, low=100 * low, high=100 * high, p=p, against=against,
+        undecided=undecided or ("" if low > 0 else "the regularizers cannot be told apart"),
+        more_runs=more_runs, detail=_detail(result, order),
+    )  # fmt: skip
+
+
+def _favoured(result: Capped, best: int) -> tuple[str, str, int]:
+    """What speaks against dropout, what leaves it open, and how many seeds would tell it from the best."""
     behind = [
-        result.interval(result.losses[place] - result.losses[best])
+        result.losses[place] - result.losses[best]
         for place, name in enumerate(result.regularizers)
         if name in FAVOURED
     ]
-    favoured = result.regularizers[best] in FAVOURED or any(high <= MARGIN for _, high in behind)
-    undecided = not favoured and any(low <= 0 for low, _ in behind)
+    intervals = [result.interval(values) for values in behind]
+    if result.regularizers[best] in FAVOURED or any(high <= MARGIN for _, high in intervals):
+        return "", "", 0
+    if all(low > 0 for low, _ in intervals):
+        return "dropout is not among the best", "", 0
+    seeds = [_seeds_to_tell(values) for values in behind]
+    return "", "dropout cannot be told from the best", min(seeds)
+
+
+def _seeds_to_tell(behind: Floats) -> int:
+    """Seeds at which an interval of this mean and spread excludes 0, or all beyond the margin."""
+    mean = float(behind.mean())
+    return units_for_t(max(mean, MARGIN - mean), float(behind.std(ddof=1)), 0.05) or 0
+
+
+def _detail(result: Capped, order: np.ndarray) -> str:
     parts = []
     for place in order:
         low, high = result.interval(result.losses[place])
         loss = result.losses[place].mean()
         name = _frames.pretty(result.regularizers[place])
         parts.append(f"{name} loses {100 * loss:.1f} points [{100 * low:.1f}, {100 * high:.1f}]")
-    reasons = [] if differ else ["the regularizers cannot be told apart"]
-    reasons += [] if favoured or undecided else ["dropout is not among the best"]
-    outcome = f"not supported here ({'; '.join(reasons)})" if reasons else "supported here"
-    if undecided and not reasons:
-        outcome = "not enough data (dropout cannot be told from the best)"
-    return (
-        f"C12 {outcome}: {result.panel}, {result.seeds} seeds: {', '.join(parts)} of clean accuracy "
-        f"at the {CAP:.0%} cap (range: p = {chance:.2g}){_beyond(result)}"
-    )
+    return f"{', '.join(parts)} of clean accuracy at the {CAP:.0%} cap{_beyond(result)}"
 
 
 def _beyond(result: Capped) -> str:

@@ -1,0 +1,122 @@
+"""Claim C10: CSR is higher for noisier data, and rises, then settles, through training (Arpit et al. 2017, figures 7-9)
+
+CSR is the critical sample ratio of validation examples. Declared before looking, two parts per panel and kind of
+noise:
+
+- *randX*, *randY* (higher for noisier data): Jonckheere and Terpstra's trend of the CSR after the last epoch over
+  the levels, real data as level 0; with ties corrected it is the test of Kendall's tau-b. Effect: Somers' D, that
+  is, of all pairs of trials of different levels, the share in the order of the levels less the share in the opposite
+  order. Smallest that would matter: 0.2, or 60 % of the pairs in order. Interval: bootstrap of seeds, 2,000
+  resamples, expanded percentiles. p: two-sided. What the seeds have in common makes it too large rather than too
+  small, because every seed has every level.
+- *through training* (rises, then settles): a noisy trial counts if its CSR is higher at the last measured epoch
+  than at the first, and if its mean absolute slope over log(epoch) is smaller in the last third of log(epoch)
+  than in the first two thirds (by the line between the measured points). Sign test over the noisy trials of both
+  parts: effect is the share that counts, less one half, p two-sided, interval of Clopper and Pearson. Where CSR
+  is chance, fewer than half do both. Trials of one seed share initial weights, so p is somewhat too small.
+  Smallest that would matter: 0.1, six trials of ten.
+- A diverged trial is left out and counted. At least 3 seeds, 2 levels and, for the second part, 5 epochs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from scipy.stats import kendalltau
+
+from analysis import _frames, _noise
+from analysis._power import units_by_scaling, units_for_sign
+from analysis._statistics import Floats, bootstrap_interval, order_by_resample, resampled_counts, sign_test
+from analysis.claims import _trials
+from analysis.claims._finding import Finding, few_seeds, runs_for
+
+ID = "C10"
+SWEEP = "noise"
+COLUMNS = (*_noise.COLUMNS, "csr_validation")
+CURVES = ("csr_validation",)
+TEST = "Jonckheere trend of final CSR"
+TEST_THROUGH = "sign test of the CSR's course"
+MARGIN, MARGIN_THROUGH = 0.2, 0.1
+EPOCHS_NEEDED = 5
+_TREND = Finding(claim=ID, test=TEST, unit="Somers' D", margin=MARGIN, units="trial")
+_COURSE = Finding(
+    claim=ID, test=TEST_THROUGH, unit="share of trials above half", margin=MARGIN_THROUGH, units="trial"
+)
+
+
+def findings(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
+    """Two for each panel and kind of noise."""
+    found = []
+    for panel, kind, rows in _trials.by_kind(trials, COLUMNS):
+        found += [_trend(panel, kind, rows), _course(panel, kind, rows, curves)]
+    return found or [replace(_TREND, missing="no finished trials")]
+
+
+def _trend(panel: str, kind: str, rows: pd.DataFrame) -> Finding:
+    sound = rows[~rows["diverged"] & rows["csr_validation"].notna()]
+    names = np.sort(sound["seed"].unique())
+    missing, more = few_seeds(len(names), len(rows))
+    shared = replace(_TREND, panel=panel, part=kind, n=len(sound))
+    if sound["level"].nunique() < 2:
+        return replace(
+            shared, missing=f"CSR at {_frames.counted(sound['level'].nunique(), 'level')}, needs 2"
+        )
+    if missing:
+        return replace(shared, missing=missing, more_runs=more)
+    level, csr = (sound[name].to_numpy(dtype=np.float64) for name in ("level", "csr_validation"))
+    if np.ptp(csr) == 0:
+        return replace(shared, missing="all CSR are equal")
+    p = float(kendalltau(level, csr).pvalue)
+    places = np.searchsorted(names, sound["seed"])
+    effect = float(order_by_resample(level, csr, places, np.ones((1, len(names))))[0])
+    drawn = order_by_resample(level, csr, places, resampled_counts(len(names), f"{ID} bootstrap"))
+    low, high = bootstrap_interval(drawn, len(names))
+    means = sound.groupby("level")["csr_validation"].mean()
+    detail = ", ".join(f"{100 * mean:.2g} % at {level:g}" for level, mean in means.items())
+    return replace(
+        shared, effect=effect, low=low, high=high, p=p,
+        detail=_trials.sentence(f"mean CSR by level: {detail}", _trials.left_out(rows)),
+        more_runs=lambda alpha: runs_for(units_by_scaling(len(sound), effect, p, alpha), len(sound), len(rows)),
+    )  # fmt: skip
+
+
+def _course(panel: str, kind: str, rows: pd.DataFrame, curves: pd.DataFrame) -> Finding:
+    noisy = rows[(rows["level"] > 0) & ~rows["diverged"]]
+    courses = {
+        trial: course
+        for trial, course in _trials.histories(noisy, curves, "csr_validation").items()
+        if len(course[0]) >= EPOCHS_NEEDED
+    }
+    seeds = noisy.loc[list(courses), "seed"].nunique()
+    missing, more = few_seeds(seeds, len(noisy))
+    shared = replace(_COURSE, panel=panel, part=f"{kind}, through training", n=len(courses))
+    if not courses:
+        return replace(shared, missing=f"no noisy trial with CSR at {EPOCHS_NEEDED} epochs")
+    if missing:
+        return replace(shared, missing=missing, more_runs=more)
+    rose = np.array([values[-1] > values[0] for _, values in courses.values()])
+    settled = np.array([settles(*course) for course in courses.values()])
+    count = int((rose & settled).sum())
+    effect, low, high, p = sign_test(count, len(courses))
+    return replace(
+        shared, effect=effect, low=low, high=high, p=p,
+        detail=_trials.sentence(
+            f"of {len(courses)} noisy trials {rose.sum()} rise, {settled.sum()} settle, {count} do both",
+            _trials.left_out(rows[rows["level"] > 0]),
+        ),
+        more_runs=lambda alpha: runs_for(
+            units_for_sign(count / len(courses), alpha), len(courses), len(courses)
+        ),
+    )  # fmt: skip
+
+
+def settles(epochs: Floats, values: Floats) -> bool:
+    """Whether a curve is flatter, on average over log(epoch), in its last third than before."""
+    logs = np.log(epochs)
+    turn = logs[0] + (logs[-1] - logs[0]) * 2 / 3
+    logs_all = np.sort(np.append(logs, turn))
+    steps = np.abs(np.diff(np.interp(logs_all, logs, values)))
+    last = logs_all[:-1] >= turn
+    return bool(steps[last].sum() / (logs[-1] - turn) < steps[~last].sum() / (turn - logs[0]))

@@ -1,0 +1,86 @@
+"""Claim C11: on randY, validation accuracy peaks before training accuracy gets high (Arpit et al. 2017, figures 7b and 8b)
+
+Declared before looking:
+
+- Per panel, over the trials with some random labels, not all (0 < level < 1: with all of them random there is
+  nothing to validate). Both epochs are those at which the curves were measured.
+- The peak is the first epoch with the highest validation accuracy. Training accuracy, on the labels as trained,
+  is high from the first epoch at which it is at least 90 %. Before: the peak's epoch is smaller.
+- A trial that never gets there counts as before if its peak lies at least two measured epochs before the end, so
+  that validation accuracy is seen to have fallen while training accuracy was still to rise; else as a tie.
+- Sign test: ties left out, as usual. Effect: share of trials before, less one half; p two-sided; interval of Clopper
+  and Pearson. Smallest that would matter: 0.1, six trials of ten.
+- Trials of one seed share initial weights and, for the most part, false labels, so p is somewhat too small. One
+  number per seed would be stricter, and with a sign test take 6 seeds that all agree. At least 3 seeds. A
+  diverged trial is left out and counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from analysis import _noise
+from analysis._power import units_for_sign
+from analysis._statistics import Floats, sign_test
+from analysis.claims import _trials
+from analysis.claims._finding import Finding, few_seeds, runs_for
+
+ID = "C11"
+SWEEP = "noise"
+COLUMNS = _noise.COLUMNS
+CURVES = ("train_accuracy", "validation_accuracy")
+TEST = "sign test on the epochs of both"
+HIGH = 0.9
+MARGIN = 0.1
+_BLANK = Finding(
+    claim=ID, test=TEST, unit="share of trials above half", margin=MARGIN, units="trial", part="randY"
+)
+
+
+def findings(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
+    """One for each panel."""
+    return [
+        _finding(panel, rows, curves)
+        for panel, kind, rows in _trials.by_kind(trials, COLUMNS)
+        if kind == "randY"
+    ] or [replace(_BLANK, missing="no finished trials on random labels")]
+
+
+def _finding(panel: str, rows: pd.DataFrame, curves: pd.DataFrame) -> Finding:
+    rows = rows[(rows["level"] > 0) & (rows["level"] < 1)]
+    sound = rows[~rows["diverged"]]
+    fitted, validated = (_trials.histories(sound, curves, metric) for metric in CURVES)
+    both = [trial for trial in sound.index if trial in fitted and trial in validated]
+    orders = np.array([order(*fitted[trial], *validated[trial]) for trial in both], dtype=int)
+    before, after, ties = ((orders == sign).sum() for sign in (1, -1, 0))
+    decided = int(before + after)
+    seeds = sound.loc[both, "seed"].nunique()
+    missing, more = few_seeds(seeds, len(rows))
+    if not both:
+        missing = "no trial between level 0 and 1 with both curves"
+    elif not missing and not decided:
+        missing = "ties only: train longer"
+    if missing:
+        return replace(_BLANK, panel=panel, n=decided, missing=missing, more_runs=more)
+    effect, low, high, p = sign_test(int(before), decided)
+    return replace(
+        _BLANK, panel=panel, effect=effect, low=low, high=high, n=decided, p=p,
+        detail=_trials.sentence(
+            f"validation accuracy peaks before {HIGH:.0%} training accuracy in {before} trials, not before in "
+            f"{after}; {ties} ties left out",
+            _trials.left_out(rows),
+        ),
+        more_runs=lambda alpha: runs_for(units_for_sign(before / decided, alpha), decided, len(rows)),
+    )  # fmt: skip
+
+
+def order(fit_epochs: Floats, fitted: Floats, epochs: Floats, validated: Floats) -> int:
+    """1 if the peak of ``validated`` comes before ``fitted`` gets high, -1 if after, 0 for a tie."""
+    peak = int(np.argmax(validated))
+    high = fit_epochs[fitted >= HIGH]
+    if not len(high):
+        return int(peak <= len(validated) - 3)
+    return int(np.sign(high[0] - epochs[peak]))

@@ -1,0 +1,37 @@
+"""Claim C7: less capacity slows convergence more with noise than without (Arpit et al. 2017, figure 6 left)
+
+Declared before looking:
+
+- Per panel and kind of noise, on the trials of one training set size (the largest at which the width varies). Real
+  data are level 0 of both kinds.
+- Time is the convergence epoch; a trial that never got there is right-censored at the last epoch it trained. A
+  diverged trial is left out and counted.
+- Per seed: censored log-normal regression of log2(epochs) on log2(width), level, and their product. Effect: minus
+  the product's coefficient, that is by how many more doublings of the epochs halving the width costs at level 1
+  than on real data. Smallest that would matter: 0.1, which over a 16-fold range of widths is a third more time.
+- Interval and two-sided p: Student's t over seeds, at least 3. A seed counts if its converged trials alone
+  identify all coefficients and leave two to spare for the spread.
+- The model is straight in log2(width); a bend that is alike at all levels does no harm.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from analysis.claims import _slowing
+from analysis.claims._finding import Finding
+
+ID = "C7"
+SWEEP = "capacity"
+COLUMNS = _slowing.COLUMNS
+CURVES: tuple[str, ...] = ()
+TEST = "interaction of width and noise level, censored times"
+MARGIN = 0.1
+_BLANK = Finding(
+    claim=ID, test=TEST, unit="log2 epochs per halving of width and unit of noise", margin=MARGIN
+)
+
+
+def findings(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
+    """One for each panel and kind of noise."""
+    return _slowing.findings(trials, _slowing.Question("width", "train_size", -1, _BLANK))
