@@ -139,6 +139,7 @@ class Files:
         try:
             _replace(path, _digest(packed.getbuffer()), packed.getbuffer())
         except OSError as error:
+            self._folder = None  # said once: the other files would fare no better
             _log.warning("%s cannot be written (%s); the store is read anew each time", path, error.strerror)
 
 

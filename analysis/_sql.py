@@ -70,7 +70,7 @@ class SqlStore:
     def __init__(self, uri: str) -> None:
         self._shown = hide_password(uri)
         self._engine = _engine(uri, self._shown)
-        self.identity = _identity(uri)
+        self.identity = identity(uri)
         self._check_version(uri)
         self._runs = _LISTS[self._engine.dialect.name]
         self._hint = self._index_hint()
@@ -200,7 +200,8 @@ def missing_experiment(name: str, shown_uri: str, known: Sequence[str]) -> str:
     )
 
 
-def _identity(uri: str) -> str:
+def identity(uri: str) -> str:
+    """What tells a database from others: its absolute path, or its URI without the password."""
     url = sqlalchemy.make_url(uri)
     if url.get_backend_name() == "sqlite":
         return f"sqlite:///{Path(url.database or '').resolve()}"
