@@ -77,7 +77,9 @@ class TrialConfig:
         "replica", 0.0, "share of the training set that is corrupted, from 0 to 1"
     )
     model: str = _field(
-        "cohort", "mlp", "mlp, cnn-keras (valid padding, pool 3/3) or cnn-zhang (same padding, pool 3/2)"
+        "cohort",
+        "mlp",
+        "mlp, cnn-keras (valid padding, pool 3/3; or just cnn) or cnn-zhang (same padding, pool 3/2)",
     )
     width: int = _field(
         "cohort", 128, "units of each hidden layer of an MLP; channels of each convolution of a CNN"
@@ -113,6 +115,8 @@ class TrialConfig:
     seed: int = _field("replica", 0, "names every random draw: weights, batches, corruption, noise")
 
     def __post_init__(self) -> None:
+        if self.model == "cnn":
+            object.__setattr__(self, "model", "cnn-keras")
         for field in fields(self):
             if field.type == "float":
                 # One number is one text, hence one id: 1 is 1.0, and -0.0 (which adding 0.0 rounds away) is 0.0.
@@ -141,12 +145,13 @@ class TrialConfig:
 
     @property
     def name(self) -> str:
-        """What a person calls it: ``dropout 0.5 · randY · seed 0``."""
+        """What a person calls it: ``dropout 0.5 · randY · seed 0``, ``mlp 512 · 5000 examples · real · seed 0``."""
         kinds = " + ".join(f"{kind.replace('_', ' ')} {strength:g}" for kind, strength in self.regularizers)
         noise = "real" if self.corruption == "none" else self.corruption
         if 0 < self.corruption_level < 1:
             noise += f" {self.corruption_level:g}"
-        return f"{kinds or 'no regularizer'} · {noise} · seed {self.seed}"
+        net = f"{self.model} {self.width} · {self.train_size} examples"
+        return f"{kinds or net} · {noise} · seed {self.seed}"
 
     def params(self) -> dict[str, str]:
         """The config as MLflow parameters: every field by name, as :func:`memory_study.identity.to_text` writes it."""

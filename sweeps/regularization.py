@@ -19,8 +19,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from memory_study import regularizers
-from memory_study.config import CORRUPTIONS, ConfigError, TrialConfig
-from sweeps import _options
+from memory_study.config import ConfigError, TrialConfig
+from sweeps import _noise, _options
 from sweeps._cli import main
 from sweeps._flags import InputError, number, option, words_of
 
@@ -30,12 +30,6 @@ DROPOUT_WITH_ADVERSARIAL = (0.03, 0.1, 0.2, 0.35, 0.5)
 
 def _kind(text: str) -> str:
     regularizers.find(text)
-    return text
-
-
-def _corruption(text: str) -> str:
-    if text not in CORRUPTIONS or text == "none":
-        raise ValueError(f"{text!r} is not known; choose from {', '.join(CORRUPTIONS[1:])}")
     return text
 
 
@@ -81,7 +75,7 @@ class Options(_options.Options):
         "X ...",
     )
     corruptions: tuple[str, ...] = option(
-        ("randY",), "noise besides real data", words_of(_corruption), "KIND ..."
+        ("randY",), "noise besides real data", words_of(_noise.corruption), "KIND ..."
     )
 
 
