@@ -125,13 +125,21 @@ def written(store: Path) -> int:
 
 
 def overlap(store: Path) -> float:
-    """Share of the trials whose writing began while others still trained.
-
-    The first half of a run's id is the time at which its batch was begun, in nanoseconds.
-    """
+    """Share of the trials whose writing began while others still trained."""
     runs = query(store, "select run_uuid, end_time from runs")
     trained = max(end for _, end in runs)
-    return sum(int(run_id[:16], 16) / 1e6 < trained for run_id, _ in runs) / len(runs)
+    return sum(_begun(run_id) < trained for run_id, _ in runs) / len(runs)
+
+
+def running_seconds(store: Path) -> float:
+    """From the start of the first cohort to the last batch that was written."""
+    runs = query(store, "select run_uuid, start_time from runs")
+    return (max(_begun(run_id) for run_id, _ in runs) - min(start for _, start in runs)) / 1000
+
+
+def _begun(run_id: str) -> float:
+    """When a run's batch began to be written, in milliseconds: the first half of its id, in nanoseconds."""
+    return int(run_id[:16], 16) / 1e6
 
 
 def page_seconds(store: Path, times: int) -> dict[str, float]:

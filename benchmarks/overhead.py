@@ -13,6 +13,10 @@ by MLflow's client. From these follow three overheads a trial, each beyond start
 - beyond the client's:    and beyond what MLflow's client would take alone (negative: ours saves more than all else costs)
 - beyond perfect overlap: as if cores were shared without any loss: training, plus our writing spread over all cores
 
+Starting takes seconds that differ from run to run, more where the machine is shared, and the smaller the plan, the more its
+overheads are at the mercy of that. So a fourth one, *running*, beyond training and our writing too, counts only from the
+first cohort's start to the last batch written, as the store has them.
+
 The last line printed is one JSON object.
 """
 
@@ -50,6 +54,7 @@ QUICK = Scale(24, (1, 4), (1, 1), 20, 1)
 class Point:
     """One size of plan. Seconds are of the whole command, of starting and ending, of training alone, of our writing alone.
 
+    ``running`` is the seconds from the first cohort's start to the last batch written;
     ``client`` is the seconds that MLflow's client takes for one trial; ``slots`` the cores.
     """
 
@@ -61,6 +66,7 @@ class Point:
     writing: float
     client: float
     slots: int
+    running: float
 
     @property
     def beyond_writing(self) -> float:
@@ -76,6 +82,11 @@ class Point:
     def beyond_overlap(self) -> float:
         """The same with training and writing sharing the cores without loss; one writer uses one core at most."""
         return self._rest(max(self.writing, self.training + self.writing / self.slots))
+
+    @property
+    def while_running(self) -> float:
+        """Milliseconds a trial beyond training and our writing alone, start and end left out of the measurement."""
+        return 1000 * (self.running - self.training - self.writing) / self.trials
 
     def _rest(self, needed: float) -> float:
         return 1000 * (self.wall - self.fixed - needed) / self.trials
@@ -105,7 +116,10 @@ def _measure(
     writing = _tiny.write_alone(outcomes, _tiny.OURS, folder)
     some = outcomes[:sample]
     client = _tiny.write_alone(some, _tiny.CLIENT, folder) / len(some)
-    point = Point(len(outcomes), len(cohorts), middle.seconds, fixed, training, writing, client, slots)
+    running = _watch.running_seconds(middle.store)
+    point = Point(
+        len(outcomes), len(cohorts), middle.seconds, fixed, training, writing, client, slots, running
+    )
     print(
         f"{point.trials:6} trials in {point.tasks} tasks: "
         + ", ".join(f"{run.seconds:.1f} s" for run in runs)
@@ -127,11 +141,12 @@ def _table(points: Sequence[Point]) -> None:
         "beyond ours",
         "beyond client's",
         "beyond overlap",
+        "running",
     )
     print("\n" + "  ".join(head) + "   (ms a trial)")
     for p in points:
         values = (1000 * p.training / p.trials, 1000 * p.writing / p.trials, 1000 * p.client,
-                  p.beyond_writing, p.beyond_client, p.beyond_overlap)  # fmt: skip
+                  p.beyond_writing, p.beyond_client, p.beyond_overlap, p.while_running)  # fmt: skip
         cells = [str(p.trials), str(p.tasks), f"{p.wall:.1f}", *(f"{value:.2f}" for value in values)]
         print("  ".join(cell.rjust(len(name)) for name, cell in zip(head, cells, strict=True)))
 
@@ -176,6 +191,7 @@ def main(arguments: Sequence[str]) -> int:
     for point in points:
         found[f"overhead_ms_{point.trials}"] = point.beyond_writing
         found[f"beyond_overlap_ms_{point.trials}"] = point.beyond_overlap
+        found[f"running_ms_{point.trials}"] = point.while_running
     found |= {
         "our_writing_ms": 1000 * points[-1].writing / points[-1].trials,
         "client_ms": 1000 * points[-1].client,

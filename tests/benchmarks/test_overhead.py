@@ -38,11 +38,12 @@ def test_the_cohorts_are_those_that_the_sweep_would_make():
 
 
 def test_an_overhead_is_what_training_and_writing_do_not_explain():
-    point = Point(1000, 32, wall=30, fixed=15, training=8, writing=2, client=0.02, slots=2)
+    point = Point(1000, 32, wall=30, fixed=15, training=8, writing=2, client=0.02, slots=2, running=13)
     assert point.beyond_writing == pytest.approx(5)
     assert point.beyond_client == pytest.approx(-13)
     assert point.beyond_overlap == pytest.approx(6)
-    slow_store = Point(1000, 32, wall=30, fixed=15, training=2, writing=13, client=0.02, slots=2)
+    assert point.while_running == pytest.approx(3)
+    slow_store = Point(1000, 32, wall=30, fixed=15, training=2, writing=13, client=0.02, slots=2, running=13)
     assert slow_store.beyond_overlap == pytest.approx(2)  # one writer cannot use two cores
 
 
@@ -72,12 +73,15 @@ def test_memory_is_told_by_its_peak_and_its_growth_after_the_first_tenth():
 def test_overlap_counts_what_was_written_before_the_last_trial_ended(tmp_path):
     store = tmp_path / "store.db"
     with contextlib.closing(sqlite3.connect(store)) as connection:
-        connection.execute("create table runs (run_uuid text, end_time integer, status text)")
+        connection.execute(
+            "create table runs (run_uuid text, start_time integer, end_time integer, status text)"
+        )
         for begun, ended in ((1000, 900), (1900, 1800), (2100, 2000)):
             run_id = f"{begun * 10**6:016x}" + 16 * "0"
-            connection.execute("insert into runs values (?, ?, 'FINISHED')", (run_id, ended))
+            connection.execute("insert into runs values (?, ?, ?, 'FINISHED')", (run_id, ended - 400, ended))
         connection.commit()
     assert _watch.overlap(store) == pytest.approx(2 / 3)
+    assert _watch.running_seconds(store) == pytest.approx(1.6)
     assert _watch.written(store) == 3
     assert _watch.written(tmp_path / "none.db") == 0
 
