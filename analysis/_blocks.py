@@ -19,17 +19,17 @@ def blocks(heights: Mapping[str, float]) -> tuple[Figure, list[tuple[str, SubFig
 
 
 def heading(part: SubFigure, title: str, notes: Iterable[str] = ()) -> None:
-    """The title of a block of axes, and below the block a line for each thing that it does not draw."""
-    part.suptitle(title, x=0.02, ha="left", fontsize=11, weight="bold")
+    """The title of a block of axes, wrapped to its width, and the notes below it, a line for each."""
+    part.suptitle(textwrap.fill(title, 90), x=0.02, ha="left", fontsize=11, weight="bold")
     if text := "\n".join(notes):
         part.supxlabel(text, x=0.02, ha="left", fontsize=8.5, color=FAINT)
 
 
 def not_drawn(diverged: Sequence[str], at_most: int = 6) -> list[str]:
-    """A line that names the settings in which a trial diverged; none without any."""
+    """Lines, no wider than a figure, that name the settings in which a trial diverged; none without any."""
     more = [f"and {len(diverged) - at_most} more"] if len(diverged) > at_most else []
     names = "; ".join([*diverged[:at_most], *more])
-    return textwrap.wrap(f"Diverged, not drawn: {names}", 140) if diverged else []
+    return textwrap.wrap(f"Diverged, not drawn: {names}", 130) if diverged else []
 
 
 def legend_below(figure: Figure, handles: Sequence[Artist], title: str, columns: int = 7) -> None:

@@ -13,7 +13,7 @@ from invented_store import Writer
 from matplotlib.colors import to_rgb
 from test_figures import drawn, text_of
 
-from analysis import _levels, _noise, figures
+from analysis import _blocks, _levels, _noise, figures
 from analysis.__main__ import main
 from analysis._frames import Frames
 from memory_study.config import CORRUPTIONS, TrialConfig
@@ -211,3 +211,10 @@ def test_figures_are_drawn_from_a_store_as_from_the_trials_themselves(
 
 def test_kinds_are_named_as_the_corruptions() -> None:
     assert set(_noise.KINDS) == set(CORRUPTIONS) - {"none"}
+
+
+def test_many_diverged_settings_fill_a_few_lines_and_are_counted() -> None:
+    lines = _blocks.not_drawn([f"{level} % random labels, width 128, 1000 examples" for level in range(10)])
+    assert max(map(len, lines)) <= 130
+    assert " ".join(lines).endswith("5 % random labels, width 128, 1000 examples; and 4 more")
+    assert _blocks.not_drawn([]) == []
