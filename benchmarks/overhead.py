@@ -15,7 +15,7 @@ by MLflow's client. From these follow three overheads a trial, each beyond start
 
 Starting takes seconds that differ from run to run, more where the machine is shared, and the smaller the plan, the more its
 overheads are at the mercy of that. So a fourth one, *running*, beyond training and our writing too, counts only from the
-first cohort's start to the last batch written, as the store has them.
+first cohort's start to the last batch written, as the store has them, less what that takes for one trial a core.
 
 The last line printed is one JSON object.
 """
@@ -54,7 +54,8 @@ QUICK = Scale(24, (1, 4), (1, 1), 20, 1)
 class Point:
     """One size of plan. Seconds are of the whole command, of starting and ending, of training alone, of our writing alone.
 
-    ``running`` is the seconds from the first cohort's start to the last batch written;
+    ``running`` is the seconds from the first cohort's start to the last batch written, ``opening`` the same for one
+    trial a core (most of it goes into opening the store);
     ``client`` is the seconds that MLflow's client takes for one trial; ``slots`` the cores.
     """
 
@@ -67,6 +68,7 @@ class Point:
     client: float
     slots: int
     running: float
+    opening: float
 
     @property
     def beyond_writing(self) -> float:
@@ -86,17 +88,19 @@ class Point:
     @property
     def while_running(self) -> float:
         """Milliseconds a trial beyond training and our writing alone, start and end left out of the measurement."""
-        return 1000 * (self.running - self.training - self.writing) / self.trials
+        return 1000 * (self.running - self.opening - self.training - self.writing) / self.trials
 
     def _rest(self, needed: float) -> float:
         return 1000 * (self.wall - self.fixed - needed) / self.trials
 
 
-def _fixed(scale: Scale, slots: int, folder: Path) -> float:
+def _fixed(scale: Scale, slots: int, folder: Path) -> tuple[float, float]:
+    """Seconds of a whole command that trains one trial a core, and its seconds of running."""
     arguments = [*_tiny.flags(scale.strengths, 1), "--limit", str(slots)]
-    runs = [_watch.watch(arguments, _new(folder)).seconds for _ in range(scale.rounds[0])]
-    print(f"start and end, {slots} trials: " + ", ".join(f"{seconds:.1f} s" for seconds in runs), flush=True)
-    return statistics.median(runs)
+    runs = [_watch.watch(arguments, _new(folder)) for _ in range(scale.rounds[0])]
+    print(f"start and end, {slots} trials: " + ", ".join(f"{run.seconds:.1f} s" for run in runs), flush=True)
+    running = statistics.median(_watch.running_seconds(run.store) for run in runs)
+    return statistics.median(run.seconds for run in runs), running
 
 
 def _new(folder: Path) -> Path:
@@ -104,7 +108,7 @@ def _new(folder: Path) -> Path:
 
 
 def _measure(
-    arguments: Sequence[str], rounds: int, fixed: float, sample: int, slots: int, folder: Path
+    arguments: Sequence[str], rounds: int, fixed: tuple[float, float], sample: int, slots: int, folder: Path
 ) -> tuple[Point, _watch.Watched]:
     busy = busy_share()
     runs = sorted((_watch.watch(arguments, _new(folder)) for _ in range(rounds)), key=lambda run: run.seconds)
@@ -118,7 +122,16 @@ def _measure(
     client = _tiny.write_alone(some, _tiny.CLIENT, folder) / len(some)
     running = _watch.running_seconds(middle.store)
     point = Point(
-        len(outcomes), len(cohorts), middle.seconds, fixed, training, writing, client, slots, running
+        len(outcomes),
+        len(cohorts),
+        middle.seconds,
+        fixed[0],
+        training,
+        writing,
+        client,
+        slots,
+        running,
+        fixed[1],
     )
     print(
         f"{point.trials:6} trials in {point.tasks} tasks: "

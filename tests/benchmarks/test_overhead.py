@@ -38,12 +38,16 @@ def test_the_cohorts_are_those_that_the_sweep_would_make():
 
 
 def test_an_overhead_is_what_training_and_writing_do_not_explain():
-    point = Point(1000, 32, wall=30, fixed=15, training=8, writing=2, client=0.02, slots=2, running=13)
+    point = Point(
+        1000, 32, wall=30, fixed=15, training=8, writing=2, client=0.02, slots=2, running=13, opening=1
+    )
     assert point.beyond_writing == pytest.approx(5)
     assert point.beyond_client == pytest.approx(-13)
     assert point.beyond_overlap == pytest.approx(6)
-    assert point.while_running == pytest.approx(3)
-    slow_store = Point(1000, 32, wall=30, fixed=15, training=2, writing=13, client=0.02, slots=2, running=13)
+    assert point.while_running == pytest.approx(2)
+    slow_store = Point(
+        1000, 32, wall=30, fixed=15, training=2, writing=13, client=0.02, slots=2, running=13, opening=1
+    )
     assert slow_store.beyond_overlap == pytest.approx(2)  # one writer cannot use two cores
 
 
