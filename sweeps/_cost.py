@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from memory_study.config import TrialConfig
 from memory_study.cost import ImageShape, input_shape, replica_cost
+from memory_study.record import epoch_grid
 
 GIB = 2**30
 FLOAT_BYTES = 4
@@ -24,6 +25,9 @@ ADVERSARIAL_FACTOR = 9.0
 
 COPIES = 4
 """Of the weights that a step holds: weights, velocity, gradient, and room for a reordered copy."""
+
+HARDEST = 128
+"""Training examples that are asked after every epoch whether the net may have converged."""
 
 ACTIVATION_PASSES = 8
 """Times that a training step reads or writes each activation outside the matrix products (fitted on a CPU).
@@ -111,13 +115,19 @@ def fixed_bytes(configs: Sequence[TrialConfig], image: ImageShape, held_out: int
 
 
 def trial_flops(config: TrialConfig, image: ImageShape, classes: int, validation: int) -> float:
-    """Arithmetic of one trial: training, an evaluation of both sets after each epoch, critical samples."""
+    """Arithmetic of one trial: training, the evaluations that its schedule asks for, critical samples.
+
+    Of a pass over the training set between the epochs of the curves, only the hardest examples are counted.
+    """
     training = replica_cost(config, image, classes).training_flops
     factor = ADVERSARIAL_FACTOR if adversarial(config) else 1.0
     forward = training / 3
-    epoch = config.train_size * training * factor + (config.train_size + validation) * forward
+    on_curve = len(epoch_grid(config.epochs))
+    validations = config.epochs if config.validation_schedule == "every-epoch" else on_curve
+    passes = on_curve * config.train_size + config.epochs * min(HARDEST, config.train_size)
+    passes += validations * min(validation, config.validation_size or validation)
     searches = 2 * config.csr_examples * (len(config.csr_epochs) + 1) * config.csr_iterations
-    return config.epochs * epoch + searches * training
+    return training * (config.epochs * config.train_size * factor + searches) + forward * passes
 
 
 def cohort_seconds(

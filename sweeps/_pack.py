@@ -43,6 +43,11 @@ LEAST_ON_CPU, LEAST_ON_GPU = 8, 32
 MOST_CNNS_ON_GPU = 8
 """A CNN's replicas run one after the other: a larger cohort gains nothing and has more to lose."""
 
+LONG_SECONDS = 3600.0
+"""Cohorts estimated to take longer are halved while that costs no more than :data:`HALVING_COST` of their time: a
+lost machine loses less, and the last cohort to end keeps nobody waiting for hours."""
+HALVING_COST = 0.05
+
 COHORTS_PER_SLOT = 4
 """Enough that the last cohort to end does not keep the others waiting for long."""
 
@@ -101,6 +106,7 @@ def pack(
         least = min(LEAST_ON_GPU if machine.device.is_gpu else LEAST_ON_CPU, largest)
         wanted = max(1, min(math.ceil(work / share), len(group) // least))
         pieces += _split(group, max(wanted, math.ceil(len(group) / largest)))
+    pieces = [part for piece in pieces for part in _shortened(piece, machine, facts(piece[0]))]
     pieces = _fill(pieces, min(machine.slots, len(trials)))
     tasks = [_task(Cohort(piece), machine, facts(piece[0])) for piece in pieces]
     return tuple(sorted(tasks, key=lambda task: -task.seconds))
@@ -156,6 +162,23 @@ def _split(group: Sequence[TrialConfig], parts: int) -> list[tuple[TrialConfig, 
     return [tuple(group[a:b]) for a, b in itertools.pairwise(bounds)]
 
 
+def _shortened(
+    piece: tuple[TrialConfig, ...], machine: Machine, facts: Facts
+) -> list[tuple[TrialConfig, ...]]:
+    """The trials of a cohort that takes long, in as many as it may be cut into without taking longer in all."""
+    whole = _seconds(piece, machine, facts)
+    if whole <= LONG_SECONDS or len(piece) < 2:
+        return [piece]
+    halves = _split(piece, 2)
+    if sum(_seconds(half, machine, facts) for half in halves) > (1 + HALVING_COST) * whole:
+        return [piece]
+    return [part for half in halves for part in _shortened(half, machine, facts)]
+
+
+def _seconds(configs: Sequence[TrialConfig], machine: Machine, facts: Facts) -> float:
+    return cohort_seconds(configs, facts.image, facts.classes, facts.validation, machine.device)
+
+
 def _fill(pieces: list[tuple[TrialConfig, ...]], slots: int) -> list[tuple[TrialConfig, ...]]:
     """Halve the largest pieces until no slot stays idle."""
     while len(pieces) < slots:
@@ -166,7 +189,7 @@ def _fill(pieces: list[tuple[TrialConfig, ...]], slots: int) -> list[tuple[Trial
 
 def _task(cohort: Cohort, machine: Machine, facts: Facts) -> Task:
     memory = bytes_of(cohort.configs, facts)
-    seconds = cohort_seconds(cohort.configs, facts.image, facts.classes, facts.validation, machine.device)
+    seconds = _seconds(cohort.configs, machine, facts)
     if not machine.device.is_gpu:
         return Task(cohort, 1.0, 0.0, memory, seconds)
     fits = (f for f in FRACTIONS if memory + GPU_CONTEXT_BYTES <= f * machine.device.memory_bytes)

@@ -32,12 +32,18 @@ def test_adversarial_training_costs_many_times_more() -> None:
     assert 5 < ratio < 10
 
 
-def test_cost_grows_with_epochs_examples_and_critical_samples() -> None:
-    base = trial_flops(TrialConfig(csr_examples=0), IMAGE, CLASSES, 360)
-    assert trial_flops(TrialConfig(csr_examples=0, epochs=120), IMAGE, CLASSES, 360) == pytest.approx(
-        2 * base
-    )
-    assert trial_flops(TrialConfig(), IMAGE, CLASSES, 360) > base
+def test_cost_is_training_and_the_passes_that_the_schedule_asks_for() -> None:
+    def cost(**fields: object) -> float:
+        return trial_flops(TrialConfig(csr_examples=0, **fields), IMAGE, CLASSES, 360)  # type: ignore[arg-type]
+
+    step = 6 * (64 * 128 + 128 * 128 + 128 * 10)
+    sixty_epochs = 60 * (1000 + (128 + 360) / 3)
+    assert cost(epochs=120) - cost(epochs=60) == pytest.approx(sixty_epochs * step, rel=0.01)
+    seldom = cost(epochs=60, validation_schedule="curve")
+    assert cost(epochs=60) - seldom == pytest.approx((60 - 32) * 360 / 3 * step, rel=0.01)
+    less = cost(epochs=60, validation_schedule="curve", validation_size=60)
+    assert seldom - less == pytest.approx(32 * 300 / 3 * step, rel=0.01)
+    assert trial_flops(TrialConfig(csr_examples=10), IMAGE, CLASSES, 360) > cost()
 
 
 def test_narrow_nets_on_a_gpu_wait_for_kernels_so_a_stack_costs_no_more() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from memory_study.config import TrialConfig
 from sweeps._cost import CPU, DEVICES, GPU_CONTEXT_BYTES, adversarial
-from sweeps._pack import FRACTIONS, LEAST_ON_CPU, MOST_ON_CPU, Facts, Machine, bytes_of, pack
+from sweeps._pack import FRACTIONS, LEAST_ON_CPU, LONG_SECONDS, MOST_ON_CPU, Facts, Machine, bytes_of, pack
 
 DIGITS = Facts((1, 8, 8), 10, 360, 360)
 COLOUR = Facts((3, 32, 32), 10, 5000, 10_000)
@@ -159,3 +159,17 @@ def test_a_trial_larger_than_the_machine_is_refused_and_many_seeds_are_not() -> 
         pack([TrialConfig(width=20_000)], machine, facts)
     noise = [TrialConfig(corruption="randX", corruption_level=1, width=32, seed=seed) for seed in range(5000)]
     assert sum(len(task.cohort.configs) for task in pack(noise, machine, facts)) == 5000
+
+
+def test_hours_of_work_on_a_gpu_are_cut_where_that_costs_nothing() -> None:
+    wide = [
+        TrialConfig(seed=seed, width=8192, dataset="mnist", train_size=50_000, epochs=1000, csr_examples=0)
+        for seed in range(40)
+    ]
+    h200 = Machine(DEVICES["H200"], 1)
+    digits = Facts((1, 28, 28), 10, 10_000, 10_000)
+    tasks = pack(wide, h200, lambda config: digits)
+    alone = max(task.seconds for task in pack(wide[:1], h200, lambda config: digits))
+    assert all(task.seconds <= max(LONG_SECONDS, 1.01 * alone) for task in tasks)
+    narrow_ones = [replace(trial, width=64) for trial in wide]
+    assert len(pack(narrow_ones, h200, lambda config: digits)) == 1
