@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from memory_study.config import TrialConfig
+from memory_study.cost import replica_cost
 from sweeps._cost import CPU, DEVICES, cohort_seconds, fixed_bytes, replica_bytes, trial_flops
 
 IMAGE, CLASSES = (1, 8, 8), 10
@@ -36,7 +37,7 @@ def test_cost_is_training_and_the_passes_that_the_schedule_asks_for() -> None:
     def cost(**fields: object) -> float:
         return trial_flops(TrialConfig(csr_examples=0, **fields), IMAGE, CLASSES, 360)  # type: ignore[arg-type]
 
-    step = 6 * (64 * 128 + 128 * 128 + 128 * 10)
+    step = replica_cost(TrialConfig(), IMAGE, CLASSES).training_flops
     sixty_epochs = 60 * (1000 + (128 + 360) / 3)
     assert cost(epochs=120) - cost(epochs=60) == pytest.approx(sixty_epochs * step, rel=0.01)
     seldom = cost(epochs=60, validation_schedule="curve")
