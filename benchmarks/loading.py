@@ -196,7 +196,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.read is not None:
         print(json.dumps(read_once(options.tracking_uri, options.read)))
         return 0
-    runs, sample = (60, 10) if options.quick else (options.runs, 200)
+    runs, sample = (60, 10) if options.quick else (options.runs, min(options.runs, 25))
     with tempfile.TemporaryDirectory(prefix="bench-loading-") as name:
         uri = options.tracking_uri or f"sqlite:///{name}/store.db"
         started = time.perf_counter()
