@@ -7,6 +7,7 @@ import math
 import shutil
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
@@ -22,7 +23,11 @@ WIDTH = 150
 """Columns of the table where output is no terminal."""
 LEAST = 110
 """Columns below which the table is not legible: a narrower terminal breaks the lines."""
-_HEADS = ("claim", "says", "panel", "part", "test", "effect [95 % interval]", "n", "p (Holm)", "verdict")
+_RATIOS = {
+    "claim": None, "says": 5, "panel": 4, "part": 3, "test": 4, "effect [95 % interval]": 5, "n": 2, "p (Holm)": None,
+    "verdict": 6,
+}  # fmt: skip
+"""The columns, and how the width is shared among those whose text is broken into lines."""
 
 
 def absent(claim: str) -> Finding:
@@ -33,7 +38,7 @@ def absent(claim: str) -> Finding:
 
 
 def width() -> int:
-    """Columns of the terminal, but at least as many as the table needs; the usual ones where output is piped."""
+    """Columns of the terminal, but at least as many as the table needs; WIDTH where it is piped."""
     return max(shutil.get_terminal_size().columns, LEAST) if sys.stdout.isatty() else WIDTH
 
 
@@ -87,34 +92,30 @@ def render(judged: Sequence[Judged], width: int = WIDTH) -> str:
 
 
 def _table(judged: Sequence[Judged]) -> Table:
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    shown = [name for name in _HEADS if name != "part" or any(j.finding.part for j in judged)]
+    """A row for each finding; columns that are empty in all rows are left out."""
+    cells = [_cells(j) for j in judged]
+    for before, row in pairwise(cells):
+        row["says"] = "" if row["claim"] == before["claim"] else row["says"]
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False, expand=True)
+    shown = [name for name in _RATIOS if any(row[name] for row in cells)]
     for name in shown:
-        table.add_column(name, overflow="fold", no_wrap=name == "claim", ratio=_RATIOS.get(name))
-    before = ""
-    for j in judged:
-        cells = {
-            "claim": j.finding.claim,
-            "says": claims.statement(j.finding.claim) if j.finding.claim != before else "",
-            "panel": j.finding.panel,
-            "part": j.finding.part,
-            "test": j.finding.test,
-            "effect [95 % interval]": _effect(j),
-            "n": _frames.counted(j.finding.n, j.finding.units) if j.finding.n else "",
-            "p (Holm)": f"{j.p_holm:.2g}" if math.isfinite(j.p_holm) else "",
-            "verdict": f"{j.verdict} ({j.reason})" if j.reason else j.verdict,
-        }
-        table.add_row(*(Text(cells[name]) for name in shown), end_section=False)
-        before = j.finding.claim
-    table.expand = True
+        table.add_column(name, overflow="fold", no_wrap=name == "claim", ratio=_RATIOS[name])
+    for row in cells:
+        table.add_row(*(Text(row[name]) for name in shown))
     return table
 
 
-_RATIOS = {"says": 5, "panel": 4, "part": 3, "test": 4, "effect [95 % interval]": 5, "n": 2, "verdict": 6}
-
-
-def _effect(judged: Judged) -> str:
+def _cells(judged: Judged) -> dict[str, str]:
     found = judged.finding
-    if not math.isfinite(found.effect):
-        return ""
-    return f"{found.effect:.2g} [{found.low:.2g}, {found.high:.2g}] {found.unit}"
+    interval = f"{found.effect:.2g} [{found.low:.2g}, {found.high:.2g}] {found.unit}"
+    return {
+        "claim": found.claim,
+        "says": claims.statement(found.claim),
+        "panel": found.panel,
+        "part": found.part,
+        "test": found.test,
+        "effect [95 % interval]": interval if math.isfinite(found.effect) else "",
+        "n": _frames.counted(found.n, found.units) if found.n else "",
+        "p (Holm)": f"{judged.p_holm:.2g}" if math.isfinite(judged.p_holm) else "",
+        "verdict": f"{judged.verdict} ({judged.reason})" if judged.reason else judged.verdict,
+    }

@@ -37,7 +37,7 @@ SWEEP = "noise"
 COLUMNS = (*_noise.COLUMNS, "csr_validation")
 CURVES = ("csr_validation",)
 TEST = "Jonckheere trend of final CSR"
-TEST_THROUGH = "sign test of the CSR's course"
+TEST_THROUGH = "sign test of CSR's course"
 MARGIN, MARGIN_THROUGH = 0.2, 0.1
 EPOCHS_NEEDED = 5
 _TREND = Finding(claim=ID, test=TEST, unit="Somers' D", margin=MARGIN, units="trial")

@@ -30,7 +30,7 @@ ID = "C15"
 SWEEP = "noise"
 COLUMNS = _noise.COLUMNS
 CURVES = ("csr_train",)
-TEST = "sign test at the epoch other seeds choose"
+TEST = "sign test at others' peak"
 MARGIN = 0.1
 EPOCHS_NEEDED = 3
 _BLANK = Finding(claim=ID, test=TEST, unit="share of trials above half", margin=MARGIN, units="trial")

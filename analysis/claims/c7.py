@@ -25,7 +25,7 @@ ID = "C7"
 SWEEP = "capacity"
 COLUMNS = _slowing.COLUMNS
 CURVES: tuple[str, ...] = ()
-TEST = "interaction of width and noise level, censored times"
+TEST = "width × level, censored times"
 MARGIN = 0.1
 _BLANK = Finding(
     claim=ID, test=TEST, unit="log2 epochs per halving of width and unit of noise", margin=MARGIN

@@ -25,7 +25,7 @@ ID = "C8"
 SWEEP = "capacity"
 COLUMNS = _slowing.COLUMNS
 CURVES: tuple[str, ...] = ()
-TEST = "interaction of training size and noise level, censored times"
+TEST = "data × level, censored times"
 MARGIN = 0.1
 _BLANK = Finding(
     claim=ID, test=TEST, unit="log2 epochs per doubling of data and unit of noise", margin=MARGIN

@@ -106,7 +106,8 @@ def test_a_diverged_trial_is_left_out_and_counted(claim: str) -> None:
 def test_faster_on_random_inputs_fails_where_they_are_slower_and_the_other_wording_is_named() -> None:
     judged = found("C9", AS_ARPIT)["randX faster"]
     assert (judged.verdict, judged.reason) == ("not supported here", "surely the other way")
-    assert "(slower, as Arpit et al. have it)" in judged.finding.detail
+    assert "(surely slower, as Arpit et al. have it)" in judged.finding.detail
+    assert "Arpit" not in found("C9", AS_KRUEGER)["randX faster"].finding.detail
 
 
 def test_c9_is_decided_where_no_noisy_trial_converges() -> None:
