@@ -40,6 +40,9 @@ MOST_ON_CPU, MOST_ON_GPU = 32, 256
 LEAST_ON_CPU, LEAST_ON_GPU = 8, 32
 """Stacks smaller than this waste the gain, so work is not cut finer for the sake of balance."""
 
+STILL_STACKS = 0.75
+"""Share of the least stack that a cohort may shrink to where all slots then end together."""
+
 MOST_CNNS_ON_GPU = 8
 """A CNN's replicas run one after the other: a larger cohort gains nothing and has more to lose."""
 
@@ -105,7 +108,12 @@ def pack(
         largest = min(_largest(group, machine, facts(group[0])), most or len(group))
         least = min(LEAST_ON_GPU if machine.device.is_gpu else LEAST_ON_CPU, largest)
         wanted = max(1, min(math.ceil(work / share), len(group) // least))
-        pieces += _split(group, max(wanted, math.ceil(len(group) / largest)))
+        parts = max(wanted, math.ceil(len(group) / largest))
+        evenly = (
+            math.ceil(parts / machine.slots) * machine.slots
+        )  # or some slots idle while the last ones train
+        still_stack = len(group) >= max(1, STILL_STACKS * least) * evenly
+        pieces += _split(group, evenly if still_stack else parts)
     pieces = [part for piece in pieces for part in _shortened(piece, machine, facts(piece[0]))]
     pieces = _fill(pieces, min(machine.slots, len(trials)))
     tasks = [_task(Cohort(piece), machine, facts(piece[0])) for piece in pieces]

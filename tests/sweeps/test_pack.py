@@ -173,3 +173,9 @@ def test_hours_of_work_on_a_gpu_are_cut_where_that_costs_nothing() -> None:
     assert all(task.seconds <= max(LONG_SECONDS, 1.01 * alone) for task in tasks)
     narrow_ones = [replace(trial, width=64) for trial in wide]
     assert len(pack(narrow_ones, h200, lambda config: digits)) == 1
+
+
+def test_cohorts_of_one_kind_keep_all_slots_busy_to_the_end() -> None:
+    tasks = pack(narrow(7 * LEAST_ON_CPU), Machine(CPU, 2), facts, LEAST_ON_CPU)
+    assert [len(task.cohort.configs) for task in tasks] == [LEAST_ON_CPU - 1] * 8
+    assert len(pack(narrow(3), Machine(CPU, 2), facts, 1)) == 3
