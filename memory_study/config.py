@@ -43,8 +43,15 @@ def _field(scope: Scope, default: Any, help: str, absent: Any = _REQUIRED) -> An
     return dataclasses.field(default=default, metadata=metadata)
 
 
+class _Identified:
+    """Room for an id that is hashed once: it is asked for in every epoch."""
+
+    __slots__ = ("_id",)
+    _id: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrialConfig:
+class TrialConfig(_Identified):
     """One training run. Equal configs are one trial: noise of level 0 is no noise, a strength of 0 no regularizer.
 
     ``regularizers`` may be given as a mapping; it is kept as pairs, sorted, without strengths of 0; ``csr_epochs``
@@ -136,7 +143,12 @@ class TrialConfig:
     @property
     def id(self) -> str:
         """The trial's id: see :mod:`memory_study.identity`."""
-        return identity.trial_id({f.name: getattr(self, f.name) for f in fields(self)}, ABSENT)
+        try:
+            return self._id
+        except AttributeError:
+            found = identity.trial_id({f.name: getattr(self, f.name) for f in fields(self)}, ABSENT)
+            object.__setattr__(self, "_id", found)
+            return found
 
     @property
     def shared(self) -> tuple[Value, ...]:
