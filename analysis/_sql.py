@@ -136,7 +136,7 @@ class SqlStore:
     def _points(self, runs: Sequence[str], key: str) -> History:
         query = (
             f"SELECT j.place, m.step, m.value FROM {self._runs} CROSS JOIN metrics m {self._hint} "
-            "WHERE m.run_uuid = j.run AND m.key = :key AND NOT m.is_nan ORDER BY j.place, m.step"
+            "WHERE m.run_uuid = j.run AND m.key = :key AND NOT m.is_nan"
         )
         with self._rows_of(query, runs=json.dumps(runs), key=key) as rows:
             points = np.fromiter(rows, _POINT)  # not a tuple of Python objects is kept: a tenth of the memory
