@@ -157,7 +157,7 @@ class SqlStore:
             yield [] if cursor is None else iter(cast("Iterable[Any]", cursor))
 
     def _index_hint(self) -> str:
-        """Makes SQLite use the index by run. It prefers one by metric, hours for a large store."""
+        """Makes SQLite use the index by run. It prefers one by metric: all points of the store for each run."""
         if self._engine.dialect.name != "sqlite":
             return ""
         with _one_line_errors(self._shown):

@@ -1,7 +1,7 @@
 """How long does reading a large store take, and how long the loop that one writes first?
 
 Run:    python -m benchmarks.loading [--runs 10000] [--tracking-uri URI] [--quick]
-Cost:   4 minutes for 10,000 runs in SQLite, two CPU cores (measured 2026-11-21); --quick shows only that it works
+Cost:   3 minutes for 10,000 runs in SQLite, two shared CPU cores (measured 2026-11-21); --quick shows only that it works
 Expect: the table in docs/performance.md, section "Reading a large store"
 
 A store is filled, through the writer of the sweeps, with trials that nobody trained: 4 curves of 64 points each. Each
