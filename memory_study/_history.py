@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from memory_study.config import TrialConfig
 from memory_study.record import Record, epoch_grid
@@ -17,7 +18,8 @@ CONVERGED = {"": 1.0, "_999": 0.999}
 class History:
     """One trial's measurements, added as they are made.
 
-    ``latest`` is what was measured after the epoch ``measured``, ``epochs`` how many are trained.
+    ``latest`` is what was measured after the epoch ``measured``, ``epochs`` how many are trained. ``test_accuracy`` and
+    ``model``, the net as a file if that is kept, are set when training is over.
     """
 
     config: TrialConfig
@@ -27,6 +29,8 @@ class History:
     latest: Mapping[str, float] = field(default_factory=dict)
     measured: int = 0
     epochs: int = 0
+    test_accuracy: float = math.nan
+    model: bytes | None = None
 
     def __post_init__(self) -> None:
         self.grid = frozenset(epoch_grid(self.config.epochs))
@@ -72,7 +76,16 @@ class History:
         """The training loss is no longer finite."""
         return not math.isfinite(self.latest.get("train_loss", 0.0))
 
-    def record(self, test_accuracy: float, model: bytes | None) -> Record:
+    def state(self) -> dict[str, Any]:
+        """All of it but the config, as plain values; :meth:`restore` takes them back."""
+        return {name: _plain(getattr(self, name)) for name in _CHANGING}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`state` gave."""
+        for name in _CHANGING:
+            setattr(self, name, _plain(state[name]))
+
+    def record(self) -> Record:
         """The finished record. A diverged trial's last values are left out: there is no net to speak of any more."""
         scalars = dict(self.scalars)
         for suffix in CONVERGED:
@@ -81,6 +94,16 @@ class History:
         scalars |= {"diverged": float(self.diverged), "epochs_trained": self.epochs}
         if not self.diverged:
             self.measure(self.epochs, self.latest)
-            scalars["test_accuracy"] = test_accuracy
+            scalars["test_accuracy"] = self.test_accuracy
         curves = {name: tuple(curve) for name, curve in self.curves.items() if curve}
-        return Record(self.config.id, scalars, curves, model)
+        return Record(self.config.id, scalars, curves, self.model)
+
+
+_CHANGING = ("curves", "scalars", "latest", "measured", "epochs", "test_accuracy", "model")
+
+
+def _plain(value: Any) -> Any:
+    """A copy in which later additions do not show."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return list(value) if isinstance(value, list) else value

@@ -69,11 +69,11 @@ class Measuring:
         allowed = max(self._allowed_wrong(share) for share in CONVERGED.values())
         # Twice as many as are needed: some of the hardest will be right by the next epoch.
         self._asked = min(self._examples, max(CPU_CHUNK, 2 * (allowed + 1)))
-        self._hardest = data.labels.new_zeros(len(data.labels), self._asked)
+        self.hardest = data.labels.new_zeros(len(data.labels), self._asked)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with only these replicas, in this order."""
-        self._hardest = self._hardest[list(rows)]
+        self.hardest = self.hardest[list(rows)]
 
     def candidates(self, nets: Nets, histories: Sequence[History]) -> list[int]:
         """The replicas whose next pass over the training set may show convergence, or a loss that is not finite.
@@ -81,7 +81,7 @@ class Measuring:
         All others have too many of their hardest examples wrong. Which were the hardest is known from the last
         :meth:`training`.
         """
-        inputs, labels = self._data.batch(self._hardest)
+        inputs, labels = self._data.batch(self.hardest)
         found = predict(self._network, *nets, inputs, labels)
         wrong = (~found.right).sum(1).tolist()
         sound = (found.losses < RUNAWAY_LOSS).all(1).tolist()
@@ -97,7 +97,7 @@ class Measuring:
             losses.append(predictions.losses)
             right.append(predictions.right)
         found = Predictions(torch.cat(losses, 1), torch.cat(right, 1))
-        self._hardest[list(rows)] = found.losses.topk(self._asked, 1).indices
+        self.hardest[list(rows)] = found.losses.topk(self._asked, 1).indices
         corrupted = self._data.corrupted[list(rows)]
         columns: dict[str, Tensor] = {}
         for suffix, mask in {"": None, "_clean": ~corrupted, "_corrupted": corrupted}.items():

@@ -23,7 +23,13 @@ class SGD:
 
     def __init__(self, parameters: Stack, momentum: float, kernels: tuple[str, ...]) -> None:
         self.parameters, self._momentum, self._kernels = parameters, momentum, kernels
-        self._velocity: Stack | None = None
+        self.velocity: Stack | None = None
+
+    def moving(self) -> Stack:
+        """The velocities, which do not exist before the first step that needs them."""
+        if self.velocity is None:
+            self.velocity = self.parameters.zeros()
+        return self.velocity
 
     def step(self, accumulates: list[Accumulate], decays: list[Group], learning_rates: Tensor) -> None:
         """One update. ``accumulates`` are the loss's terms in turn, ``decays`` the groups that have a weight decay."""
@@ -35,17 +41,16 @@ class SGD:
             for kernel, shrink in shrinks:
                 kernel.sub_(shrink)
             return
-        if self._velocity is None:
-            self._velocity = self.parameters.zeros()
+        moving = self.moving()
         keep = self._momentum
         for accumulate in accumulates:
-            accumulate(self._velocity, keep)
+            accumulate(moving, keep)
             keep = 1.0
         for (kernel, rate), (velocity, _) in zip(
-            shrinking, self._shrinking(decays, learning_rates, self._velocity), strict=True
+            shrinking, self._shrinking(decays, learning_rates, moving), strict=True
         ):
             velocity.addcmul_(kernel, rate, value=-1)
-        self.parameters.flat.add_(self._velocity.flat)
+        self.parameters.flat.add_(moving.flat)
 
     def _shrinking(
         self, decays: list[Group], learning_rates: Tensor, of: Stack | None = None
@@ -62,7 +67,7 @@ class SGD:
     def keep(self, rows: list[int]) -> None:
         """Go on with only these replicas, in this order."""
         self.parameters = self.parameters.keep(rows)
-        self._velocity = self._velocity.keep(rows) if self._velocity is not None else None
+        self.velocity = self.velocity.keep(rows) if self.velocity is not None else None
 
 
 def learning_rates(initial: Tensor, epoch: int, halving_epochs: int) -> Tensor:

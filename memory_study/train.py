@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from memory_study import models
+from memory_study._checkpoint import Checkpoints, State, dump, load
 from memory_study._history import History
 from memory_study._measuring import Measuring, Nets, Values
 from memory_study._training_data import Scaling, TrainingData
@@ -140,8 +141,17 @@ class Training:
         """The replica's training loss is no longer finite."""
         return self.histories[self.configs[row].id].diverged
 
+    def resume(self, saved: State) -> None:
+        """Go on from ``saved``, without the replicas that had left by then."""
+        for history in self.histories.values():
+            saved.history(history)
+        self.remove([row for row, config in enumerate(self.configs) if config.id not in saved.rows])
+        saved.nets(self)
+
     def remove(self, rows: list[int]) -> None:
         """Take replicas out of the stack."""
+        if not rows:
+            return
         staying = [row for row in range(len(self.configs)) if row not in set(rows)]
         self.optimizer.keep(staying)
         self.buffers = self.buffers.keep(staying)
@@ -187,18 +197,25 @@ def train(
     device: torch.device,
     leave: Callable[[Training, list[int]], None],
     heartbeat: Callable[[int], None],
+    checkpoints: Checkpoints | None = None,
 ) -> dict[str, History]:
-    """Train ``cohort`` to its end and return each trial's history.
+    """Train ``cohort`` to its end, from where ``checkpoints`` left it, and return each trial's history.
 
     ``leave(training, rows)`` is called with replicas just before they leave the stack, ``heartbeat(epoch)`` after
     every epoch.
     """
     training = Training(cohort, splits, device)
+    saved = load(checkpoints.latest(), cohort) if checkpoints else None
+    if saved:
+        training.resume(saved)
+    start = saved.epoch if saved else 0
     clock = _Clock(device)
-    if 0 in training.shared.csr_epochs:
+    if start == 0 and 0 in training.shared.csr_epochs:
         training.measure_critical_samples(0, list(range(len(training.configs))))
         training.spend(0, {"critical_sample_seconds": clock.lap()})
-    for epoch in range(1, training.shared.epochs + 1):
+    for epoch in range(start + 1, training.shared.epochs + 1):
+        if not training.configs:
+            break
         training.train_epoch(epoch)
         spent = {"seconds": clock.lap()}
         leaving = training.evaluate(epoch)
@@ -212,10 +229,9 @@ def train(
             spent["evaluation_seconds"] += clock.lap()
         training.spend(epoch, spent)
         heartbeat(epoch)
-        if len(leaving) == len(training.configs):
-            break
-        if leaving:
-            training.remove(leaving)
+        training.remove(leaving)
+        if checkpoints and training.configs:
+            checkpoints.offer(epoch, partial(dump, training, epoch))
     return training.histories
 
 

@@ -19,7 +19,8 @@ def finished(accuracies, validation=None, losses=None, epochs=None, **fields):
         }
         history.add(index + 1, values)
         history.spend(index + 1, {"seconds": 0.5})
-    return history.record(test_accuracy=0.25, model=None)
+    history.test_accuracy = 0.25
+    return history.record()
 
 
 def convergence(record, suffix=""):
