@@ -18,6 +18,7 @@ from sweeps import _report
 from sweeps._flags import InputError
 from sweeps._isolate import one_line
 from sweeps._job import Job
+from sweeps._keeper import held, kept
 from sweeps._ledger import LedgerError, read_ledger
 from sweeps._log import log_file, quiet, silence_ray
 from sweeps._machine import this_machine
@@ -89,16 +90,22 @@ def _run(
 
 
 def _launch(job: Job, make_tasks: MakeTasks, settings: Settings, screen: TextIO, ended: list[Tally]) -> None:
-    """Here or on Ray, which is imported only then."""
+    """Here or on Ray, which is imported only then, while no other driver has the experiment."""
+
+    def note(text: str) -> None:
+        print(text, file=screen, flush=True)
+
     if settings.address == "inline":
         from sweeps import _inline
 
-        _inline.run(make_tasks(this_machine(settings)), job, settings.cpus or 1, screen, ended)
+        with held(job.tracking_uri, job.experiment, note):
+            _inline.run(make_tasks(this_machine(settings)), job, settings.cpus or 1, screen, ended)
     else:
         silence_ray()
-        from sweeps import _launch
+        with kept(job.tracking_uri, job.experiment) as keeper:
+            from sweeps import _launch  # takes as long as opening the store
 
-        _launch.run(make_tasks, job, settings, screen, ended)
+            _launch.run(make_tasks, job, settings, screen, ended, lambda: keeper.wait(note))
 
 
 @contextlib.contextmanager

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import json
 import logging
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -25,14 +22,12 @@ from sweeps._flags import InputError
 from sweeps._inline import IMPATIENCE_SECONDS, PATIENCE_SECONDS
 from sweeps._isolate import Failure
 from sweeps._job import Job
-from sweeps._ledger import LedgerError
 from sweeps._machine import cluster, this_machine
 from sweeps._options import Settings
 from sweeps._pack import Machine, Task
 from sweeps._progress import shown
 from sweeps._tracking import Tally
 from sweeps._worker import TrackerActor, run_task
-from sweeps._writers import REFUSED
 
 RETRIES = 2
 """Of a task whose worker died; it trains only what has not arrived yet."""
@@ -47,16 +42,16 @@ def run(
     settings: Settings,
     screen: TextIO,
     ended: list[Tally],
+    wait_for_store: Callable[[], None],
 ) -> None:
     """Train all tasks of ``make_tasks`` on Ray; ``ended`` gets the last tally, after Ctrl-C too.
 
     Raises :class:`LedgerError` where the store refuses, :class:`InputError` where there is no such cluster.
     """
-    store = _create_store(job)
     try:
         machine = _start_ray(settings)
         tasks = make_tasks(machine)
-        _wait_for_store(store)
+        wait_for_store()
         tracker = _start_tracker(job)
         patience = IMPATIENCE_SECONDS
         try:
@@ -67,30 +62,7 @@ def run(
         finally:
             ended.append(ray.get(tracker.close.remote(patience)))
     finally:
-        store.kill()
         ray.shutdown()
-
-
-def _create_store(job: Job) -> subprocess.Popen[str]:
-    """Importing MLflow and creating its tables takes as long as starting Ray, so another process does it
-    meanwhile.
-    """
-    command = [sys.executable, "-m", "sweeps._writers"]
-    store = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert store.stdin is not None
-    # Not as arguments, which everybody on the machine can read: a URI may hold a password.
-    json.dump([job.tracking_uri, job.experiment], store.stdin)
-    store.stdin.close()
-    store.stdin = None  # so that communicate() does not look for it
-    return store
-
-
-def _wait_for_store(store: subprocess.Popen[str]) -> None:
-    printed = store.communicate()[0].strip().splitlines()
-    if store.returncode == REFUSED and printed:
-        raise LedgerError(printed[-1])
-    if store.returncode:
-        raise LedgerError("the tracking store cannot be opened; the log file below says why")
 
 
 def _start_ray(settings: Settings) -> Machine:

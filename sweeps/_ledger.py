@@ -1,27 +1,34 @@
 """Which trials the tracking store already knows. Read once, before anything starts.
 
-A SQLite file is read with plain SQL: importing MLflow takes longer than that, and a dry run must not migrate
-a store.
+A database is read with plain SQL: importing MLflow takes longer than that, and a dry run must not create or migrate
+its tables.
 """
 
 from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from memory_study.record import SCHEMA, Tag
 
 RANK = {"FINISHED": 2, "FAILED": 1}
 """Of several runs of one trial the best counts; anything else is a run that was interrupted."""
 
+_EXPERIMENT = "select experiment_id, lifecycle_stage from experiments where name = :name"
+_SCHEMA = "select t.value from experiment_tags t where t.key = :key and t.experiment_id = :experiment"
+_COUNT = "select count(*) from runs where experiment_id = :experiment and lifecycle_stage = 'active'"
 _RUNS = """
 select tags.value, runs.status, runs.run_uuid
-from runs join tags on tags.run_uuid = runs.run_uuid and tags.key = ?
-where runs.experiment_id = ? and runs.lifecycle_stage = 'active'
+from runs join tags on tags.run_uuid = runs.run_uuid and tags.key = :key
+where runs.experiment_id = :experiment and runs.lifecycle_stage = 'active'
 """
+
+Read = Callable[[str, Mapping[str, Any]], Sequence[Any]]
+"""All rows that a query with these values gives."""
 
 
 class LedgerError(Exception):
@@ -93,9 +100,11 @@ def read_ledger(uri: str, experiment: str) -> Ledger:
     Raises :class:`LedgerError` for a store or experiment that is not ours to write.
     """
     file = sqlite_path(uri)
-    if file is None:
+    if file is not None:
+        return _read_file(file, experiment) if file.exists() and file.stat().st_size else Ledger({})
+    if uri.startswith(("http://", "https://")):
         return _read_with_client(uri, experiment)
-    return _read_file(file, experiment) if file.exists() and file.stat().st_size else Ledger({})
+    return _read_database(uri, experiment)
 
 
 def _read_file(file: Path, experiment: str) -> Ledger:
@@ -106,19 +115,7 @@ def _read_file(file: Path, experiment: str) -> Ledger:
             f"tracking store {file} cannot be opened ({error}); check the path and its permissions"
         ) from None
     try:
-        found = connection.execute(
-            "select experiment_id, lifecycle_stage from experiments where name = ?", (experiment,)
-        ).fetchone()
-        if found is None:
-            return Ledger({})
-        check_active(experiment, found[1])
-        schema = "select value from experiment_tags where key = ? and experiment_id = ?"
-        tag = connection.execute(schema, (Tag.SCHEMA, found[0])).fetchone()
-        runs = connection.execute(
-            "select count(*) from runs where experiment_id = ? and lifecycle_stage = 'active'", (found[0],)
-        )
-        check_schema(experiment, tag and tag[0], bool(runs.fetchone()[0]))
-        return Ledger(merge(connection.execute(_RUNS, (Tag.TRIAL, found[0]))), exists=True)
+        return _read_tables(lambda query, values: connection.execute(query, values).fetchall(), experiment)
     except sqlite3.Error as error:
         raise LedgerError(
             f"{file} is not an MLflow store that can be read ({error}); give --tracking-uri another file, "
@@ -126,6 +123,44 @@ def _read_file(file: Path, experiment: str) -> Ledger:
         ) from None
     finally:
         connection.close()
+
+
+def _read_database(uri: str, experiment: str) -> Ledger:
+    import sqlalchemy  # not needed for a file
+
+    try:
+        engine = sqlalchemy.create_engine(
+            uri, poolclass=sqlalchemy.NullPool, connect_args=connection_arguments(uri)
+        )
+        with engine.connect() as connection:
+            if not sqlalchemy.inspect(connection).has_table("experiments"):
+                return Ledger({})
+            return _read_tables(
+                lambda query, values: connection.execute(sqlalchemy.text(query), values).fetchall(),
+                experiment,
+            )
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        raise LedgerError(
+            f"tracking store {without_password(uri)} cannot be read ({first_line(error)}); check it, then run again"
+        ) from None
+
+
+def connection_arguments(uri: str) -> dict[str, Any]:
+    """For the driver of a database: one that does not answer is given up soon."""
+    return {"connect_timeout": 10} if uri.startswith("postgresql") else {}
+
+
+def _read_tables(read: Read, experiment: str) -> Ledger:
+    found = read(_EXPERIMENT, {"name": experiment})
+    if not found:
+        return Ledger({})
+    identifier, stage = found[0]
+    check_active(experiment, stage)
+    schema = read(_SCHEMA, {"key": str(Tag.SCHEMA), "experiment": identifier})
+    runs = read(_COUNT, {"experiment": identifier})[0][0]
+    check_schema(experiment, schema[0][0] if schema else None, bool(runs))
+    rows = read(_RUNS, {"key": str(Tag.TRIAL), "experiment": identifier})
+    return Ledger(merge(tuple(row) for row in rows), exists=True)
 
 
 def check_active(experiment: str, stage: str) -> None:

@@ -26,7 +26,7 @@ from mlflow.store.tracking.dbmodels.models import (
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME, MLFLOW_USER
 from mlflow.utils.uri import append_to_uri_path
-from sqlalchemy import Table, insert, select, update
+from sqlalchemy import Table, insert, select, text, update
 
 from memory_study.record import Tag
 from sweeps._batch import Outcome
@@ -81,14 +81,9 @@ class TableWriter:
     def _claim(self, session: Any, trials: Sequence[str]) -> set[str]:
         """The trials that are finished already; unfinished runs of ``trials`` go to MLflow's trash.
 
-        Writing first takes the database's lock (SQLite), and locking the experiment's row does (other
-        databases), so two drivers cannot both find a trial unfinished.
+        Nobody else is here before the transaction has ended, so two writers cannot both find a trial unfinished.
         """
-        session.execute(
-            select(SqlExperiment.experiment_id)
-            .where(SqlExperiment.experiment_id == self._experiment_id)
-            .with_for_update()
-        )
+        self._lock(session)
         runs = SqlRun.__table__
         tags = SqlTag.__table__
         tagged = select(tags.c.run_uuid).where(tags.c.key == Tag.TRIAL, tags.c.value.in_(trials))
@@ -104,6 +99,16 @@ class TableWriter:
             .where(ours, runs.c.status == "FINISHED", tags.c.key == Tag.TRIAL, tags.c.value.in_(trials))
         )
         return set(session.execute(done).scalars())
+
+    def _lock(self, session: Any) -> None:
+        """The whole database (SQLite), else the experiment's row, in a way that lets others add runs to it."""
+        if self._store.engine.dialect.name == "sqlite":
+            session.execute(text("BEGIN IMMEDIATE"))
+            return
+        row: Any = select(SqlExperiment.experiment_id).where(
+            SqlExperiment.experiment_id == self._experiment_id
+        )
+        session.execute(row.with_for_update(key_share=True))
 
     def _location(self, run_id: str) -> str:
         append: Callable[..., str] = append_to_uri_path

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import re
-import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
 from memory_study.record import SCHEMA, Record, Tag
+from sweeps._alone import alone
 from sweeps._batch import Outcome
 from sweeps._ledger import (
+    RANK,
     LedgerError,
     check_active,
     check_schema,
@@ -36,8 +37,8 @@ MOST_PER_CALL = 900
 REQUESTS_AT_ONCE = 4
 """To a server, which works on several at a time."""
 
-REFUSED = 3
-"""Exit code of ``python -m sweeps._writers`` for a store that cannot be used; its last line says why."""
+CREATION_ATTEMPTS, CREATION_PAUSE = 5, 2.0
+"""Where somebody else, such as a server that starts, creates the tables at the same time. Seconds."""
 
 # A call to a server that is away must come back soon: the tracker waits and tries again by itself.
 HTTP_SETTINGS = {
@@ -62,18 +63,8 @@ def open_writer(uri: str, experiment: str) -> Writer:
 
     Raises :class:`LedgerError`, one line, for a store or experiment that cannot be used.
     """
-    for name, value in HTTP_SETTINGS.items():
-        os.environ.setdefault(name, value)
-    from mlflow import MlflowClient  # slow to import
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client = MlflowClient(uri)
-        experiment_id = _open_experiment(client, uri, experiment)
-    except MlflowException as error:
-        raise LedgerError(
-            f"tracking store {without_password(uri)} cannot be used ({first_line(error)}); mend it, or name another"
-        ) from None
+    with alone(uri):
+        client, experiment_id = _open(uri, experiment)
     if uri.startswith(("http://", "https://")):
         return ClientWriter(client, experiment_id, REQUESTS_AT_ONCE)
     from sweeps._tables import TableWriter, tables_are_known
@@ -81,6 +72,45 @@ def open_writer(uri: str, experiment: str) -> Writer:
     return (
         TableWriter(client, uri, experiment_id) if tables_are_known() else ClientWriter(client, experiment_id)
     )
+
+
+def open_client(uri: str) -> Any:
+    """MLflow's client. Creates the tables of a database that has none."""
+    for name, value in HTTP_SETTINGS.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient  # slow to import
+
+    return MlflowClient(uri)
+
+
+@contextlib.contextmanager
+def store_errors(uri: str) -> Iterator[None]:
+    """Turns what MLflow raises into a LedgerError of one line."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError) as error:
+        raise LedgerError(
+            f"tracking store {without_password(uri)} cannot be used ({first_line(error)}); mend it, or name another"
+        ) from error
+
+
+def _open(uri: str, experiment: str) -> tuple[Any, str]:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    for attempt in range(1, CREATION_ATTEMPTS + 1):
+        try:
+            with store_errors(uri):
+                client = open_client(uri)
+                return client, _open_experiment(client, uri, experiment)
+        except LedgerError as error:
+            being_created = isinstance(error.__cause__, SQLAlchemyError) or "found version None" in str(error)
+            if not being_created or attempt == CREATION_ATTEMPTS:
+                raise
+            time.sleep(CREATION_PAUSE)
+    raise AssertionError
 
 
 def metrics_of(record: Record) -> Iterator[tuple[str, float, int]]:
@@ -107,28 +137,47 @@ class ClientWriter:
             list(pool.map(self._write_once, outcomes))
 
     def _write_once(self, outcome: Outcome) -> None:
-        if not self._is_finished(outcome.config.id):
-            self._write(outcome)
+        from mlflow.exceptions import MlflowException
 
-    def _is_finished(self, trial: str) -> bool:
-        """Whether the trial has a finished run. Runs that failed or were interrupted go to MLflow's trash.
-
-        They may hold some points of an earlier attempt, so they are not completed but replaced.
-        """
-        runs = self._client.search_runs([self._experiment_id], f"tags.{Tag.TRIAL} = '{trial}'")
+        runs = self._runs(outcome.config.id)
         if any(run.info.status == "FINISHED" for run in runs):
-            return True
-        for run in runs:
-            self._client.delete_run(run.info.run_id)
-        return False
+            return self._keep_best(runs)
+        run_id = self._create(outcome)
+        try:
+            self._fill(run_id, outcome)
+        except MlflowException:
+            if not self._is_deleted(run_id):
+                raise
+            # Another writer has written how the trial ended, and cleared away this run.
+            return self._write_once(outcome)
+        return self._keep_best(self._runs(outcome.config.id))
 
-    def _write(self, outcome: Outcome) -> None:
+    def _runs(self, trial: str) -> list[Any]:
+        return list(self._client.search_runs([self._experiment_id], f"tags.{Tag.TRIAL} = '{trial}'"))
+
+    def _keep_best(self, runs: Sequence[Any]) -> None:
+        """Of a trial's runs, at least one of which has ended, leave the best. The others go to MLflow's trash.
+
+        Through a server, nothing makes asking and writing one step, so two writers may both write a trial. Whoever ends
+        last sees both runs, and all keep the same one, which is the one that the analysis would count. Runs that have not
+        ended are of a writer that died, or that is about to see that the trial is done.
+        """
+        best = min((run for run in runs if run.info.status in RANK), key=_precedence)
+        for run in runs:
+            if run is not best:
+                self._client.delete_run(run.info.run_id)
+
+    def _is_deleted(self, run_id: str) -> bool:
+        return bool(self._client.get_run(run_id).info.lifecycle_stage == "deleted")
+
+    def _create(self, outcome: Outcome) -> str:
+        tags, name = dict(outcome.tags), outcome.config.name
+        run = self._client.create_run(self._experiment_id, outcome.start, tags, run_name=name)
+        return str(run.info.run_id)
+
+    def _fill(self, run_id: str, outcome: Outcome) -> None:
         from mlflow.entities import Metric, Param
 
-        run = self._client.create_run(
-            self._experiment_id, outcome.start, dict(outcome.tags), run_name=outcome.config.name
-        )
-        run_id = run.info.run_id
         points = [] if outcome.record is None else list(metrics_of(outcome.record))
         # Timestamps come from the outcome: the same point sent twice is then one point.
         metrics = [Metric(name, value, outcome.end, step) for name, value, step in points]
@@ -140,6 +189,13 @@ class ClientWriter:
             with model_file(outcome.record.model) as path:
                 self._client.log_artifact(run_id, path, "model")
         self._client.set_terminated(run_id, outcome.status, outcome.end)
+
+
+def _precedence(run: Any) -> tuple[int, int, str]:
+    """Smallest for the run that stays: the first that finished, else the last that failed."""
+    info = run.info
+    finished = info.status == "FINISHED"
+    return -RANK[info.status], info.end_time if finished else -info.end_time, info.run_id
 
 
 @contextlib.contextmanager
@@ -182,12 +238,3 @@ def _artifact_location(uri: str, experiment: str) -> str | None:
     plain = re.fullmatch(r"\w[\w .-]{0,99}", experiment, re.ASCII)
     folder = experiment if plain else hashlib.sha256(experiment.encode()).hexdigest()[:16]
     return (file.resolve().parent / "mlartifacts" / folder).as_uri()
-
-
-if __name__ == "__main__":
-    # A process of its own creates a store while Ray starts: both take seconds.
-    try:
-        open_writer(*json.load(sys.stdin))
-    except LedgerError as refusal:
-        print(refusal, flush=True)  # noqa: T201
-        sys.exit(REFUSED)
