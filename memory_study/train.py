@@ -147,6 +147,8 @@ class Training:
             saved.history(history)
         self.remove([row for row, config in enumerate(self.configs) if config.id not in saved.rows])
         saved.nets(self)
+        for config in self.configs:
+            self.histories[config.id].scalars["resumed_epoch"] = saved.epoch
 
     def remove(self, rows: list[int]) -> None:
         """Take replicas out of the stack."""

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from memory_study.config import TrialConfig
 from memory_study.cost import replica_cost
 from memory_study.datasets import DatasetInfo
+from sweeps._checkpoints import Folder
+from sweeps._isolate import one_line
 from sweeps._ledger import sqlite_path
 from sweeps._options import Settings
 
@@ -79,6 +81,19 @@ def room_problems(trials: int, uri: str, log_dir: Path) -> Iterator[str]:
                 f"only {free / 2**20:.0f} MiB are free at {folder.absolute()}, and {trials} trials need "
                 f"about {need / 2**20:.0f}; free some, or point --tracking-uri and --log-dir elsewhere"
             )
+
+
+def checkpoint_problems(folder: Folder | None) -> Iterator[str]:
+    """Why no checkpoint can be written there."""
+    if folder is None:
+        return
+    try:
+        folder.check()
+    except Exception as error:  # noqa: BLE001 - each kind of file system has errors of its own
+        yield (
+            f"--checkpoint-dir {folder.path} cannot be written to ({one_line(error)}); name another place, or keep "
+            "no checkpoints with --checkpoint-seconds 0"
+        )
 
 
 def _folder_problems(flag: str, folder: Path) -> Iterator[str]:

@@ -12,7 +12,8 @@ from pathlib import Path
 from memory_study import datasets
 from memory_study.config import ConfigError, TrialConfig
 from sweeps import _report
-from sweeps._checks import plan_problems, room_problems, settings_problems
+from sweeps._checkpoints import Kept
+from sweeps._checks import checkpoint_problems, plan_problems, room_problems, settings_problems
 from sweeps._execute import FINISHED, SOME_FAILED, execute
 from sweeps._flags import InputError, parse_arguments
 from sweeps._ledger import LedgerError, read_ledger, sqlite_path, without_password
@@ -67,14 +68,18 @@ def _main(sweep: Sweep, argv: Sequence[str]) -> int:
     todo = difference(question.plan, ledger.entries, retry_failed=settings.retry_failed, limit=settings.limit)
     if settings.dry_run:
         return _dry_run(question, todo, settings)
-    if problems := list(room_problems(len(todo.train), settings.tracking_uri, settings.log_dir)):
+    problems = list(room_problems(len(todo.train), settings.tracking_uri, settings.log_dir))
+    folder = settings.checkpoints if todo.train else None
+    if problems := [*problems, *checkpoint_problems(folder)]:
         raise InputError(problems)
+    finished = {trial for trial, entry in ledger.entries.items() if entry.status == "FINISHED"}
+    kept = folder.resumable(finished) if folder else []
     command = without_password(shlex.join(["python", "-m", f"sweeps.{sweep.name}", *argv]))
     return execute(
         sweep.name,
         todo,
         question.location,
-        lambda machine: _pack(question, todo, settings, machine),
+        lambda machine: _pack(question, todo, settings, machine, kept),
         settings,
         command,
     )
@@ -100,7 +105,8 @@ def _with_absolute_store(settings: Settings) -> Settings:
     file = sqlite_path(settings.tracking_uri)
     if file is None:
         return settings
-    return dataclasses.replace(settings, tracking_uri=f"sqlite:///{file.absolute()}")
+    _, mark, options = settings.tracking_uri.partition("?")  # such as a longer timeout
+    return dataclasses.replace(settings, tracking_uri=f"sqlite:///{file.absolute()}{mark}{options}")
 
 
 def _ask(sweep: Sweep, options: Options, settings: Settings) -> Question:
@@ -126,9 +132,11 @@ def _ask(sweep: Sweep, options: Options, settings: Settings) -> Question:
     return Question(plan, info, datasets.location(asked, settings.data_dir))
 
 
-def _pack(question: Question, todo: Todo, settings: Settings, machine: Machine) -> tuple[Task, ...]:
+def _pack(
+    question: Question, todo: Todo, settings: Settings, machine: Machine, kept: Sequence[Kept] = ()
+) -> tuple[Task, ...]:
     try:
-        return pack(todo.train, machine, question.facts, settings.max_cohort)
+        return pack(todo.train, machine, question.facts, settings.max_cohort, kept)
     except ValueError as error:
         raise InputError([str(error)]) from None
 

@@ -65,6 +65,8 @@ def _job(sweep: str, location: Path, settings: Settings) -> Job:
         tracking_uri=settings.tracking_uri,
         experiment=settings.experiment,
         tags={Tag.SWEEP: sweep, Tag.CODE: commit, Tag.DIRTY: str(dirty).lower()},
+        checkpoints=settings.checkpoints,
+        checkpoint_seconds=settings.checkpoint_seconds,
     )
 
 

@@ -32,7 +32,7 @@ def run(tasks: Sequence[Task], job: Job, threads: int, screen: TextIO, ended: li
     try:
         with shown(tasks, tracker.tally, screen):
             for task in tasks:
-                train(task.cohort, job, tracker)
+                train(task.cohort, job, tracker, kept=task.checkpoints)
             patience = PATIENCE_SECONDS
     finally:
         ended.append(tracker.close(patience))

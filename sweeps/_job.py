@@ -14,6 +14,7 @@ from typing import Protocol
 from memory_study.cohort import Cohort
 from memory_study.record import Record, Tag
 from sweeps._batch import Outcome, outcomes
+from sweeps._checkpoints import CohortCheckpoints, Folder
 from sweeps._isolate import isolate
 
 BEAT_SECONDS = 1.0
@@ -32,6 +33,8 @@ class Job:
     tracking_uri: str
     experiment: str
     tags: Mapping[str, str]
+    checkpoints: Folder | None = None
+    checkpoint_seconds: float = 0.0
 
 
 class Sink(Protocol):
@@ -44,14 +47,15 @@ class Sink(Protocol):
         """Note that a task is alive and has trained this many epochs; -1 when it ends."""
 
 
-def train(cohort: Cohort, job: Job, sink: Sink, gpu: float = 1.0) -> None:
+def train(cohort: Cohort, job: Job, sink: Sink, gpu: float = 1.0, kept: Sequence[str] = ()) -> None:
     """Train a cohort and submit what comes of it. ``gpu`` is the share of a GPU's memory it may use, 0 for
-    none.
+    none. ``kept`` names checkpoints that may hold it: it goes on from there, and keeps its own under the first name.
     """
     import torch
 
     from memory_study.run import run_cohort
 
+    names = kept or (cohort.id,)
     device = pick_device(job.device, gpu)
     if device == "cuda" and gpu < 1:
         torch.cuda.set_per_process_memory_fraction(gpu)
@@ -59,7 +63,12 @@ def train(cohort: Cohort, job: Job, sink: Sink, gpu: float = 1.0) -> None:
 
     def train_part(part: Cohort) -> list[Record]:
         return run_cohort(
-            part, location=job.location, device=device, keep_models=job.save_models, heartbeat=beat
+            part,
+            location=job.location,
+            device=device,
+            keep_models=job.save_models,
+            heartbeat=beat,
+            checkpoints=_checkpoints(job, names, part),
         )
 
     def recover() -> None:
@@ -79,6 +88,15 @@ def train(cohort: Cohort, job: Job, sink: Sink, gpu: float = 1.0) -> None:
         sink.submit(outcomes(part, records, failures, tags, (start, end)))
         start = end
     sink.beat(cohort.id, -1)
+    if job.checkpoints:
+        job.checkpoints.forget(names[0])
+
+
+def _checkpoints(job: Job, names: Sequence[str], part: Cohort) -> CohortCheckpoints | None:
+    if job.checkpoints is None:
+        return None
+    trials = [config.id for config in part.configs]
+    return CohortCheckpoints(job.checkpoints, names, trials, job.checkpoint_seconds)
 
 
 def pick_device(wanted: str, gpu: float) -> str:

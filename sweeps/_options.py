@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from memory_study.config import FIELDS, ConfigError, TrialConfig
+from sweeps._checkpoints import Folder
 from sweeps._cost import DEVICES
 from sweeps._flags import (
     Flag,
@@ -28,6 +29,8 @@ DEFAULT_SCALE = "laptop"
 DATA_DIR = Path(os.environ.get("MEMORY_STUDY_DATA") or "~/.cache/memory-study/data").expanduser()
 TRACKING_URI = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
 LOG_DIR = Path("logs")
+CHECKPOINT_DIR = os.environ.get("MEMORY_STUDY_CHECKPOINTS") or ""
+LOCAL_CHECKPOINTS = "checkpoints"
 
 
 def _count(text: str) -> int:
@@ -41,6 +44,13 @@ def _price(text: str) -> float:
     value = number(text)
     if value < 0:
         raise ValueError(f"{value:g} is not a price; use 0 or more")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = number(text)
+    if value < 0:
+        raise ValueError(f"{value:g} is no length of time; use 0 or more")
     return value
 
 
@@ -88,7 +98,24 @@ class Settings:
     gpus: int | None = option(None, "GPUs of a local Ray (all)", one(_count), "N")
     max_cohort: int | None = option(None, "stack at most N trials", one(positive_whole_number), "N")
     price_per_hour: float | None = option(None, "price of the machines, for --dry-run", one(_price), "X")
+    checkpoint_dir: str = option(
+        CHECKPOINT_DIR,
+        "where cohorts in training are kept: a folder or fsspec URI that all nodes reach, or "
+        f"$MEMORY_STUDY_CHECKPOINTS ({LOCAL_CHECKPOINTS}/ without --address)",
+        one(str),
+        "URI",
+    )
+    checkpoint_seconds: float = option(
+        60.0, "keep each cohort in training so often; 0 never", one(_seconds), "S"
+    )
     log_dir: Path = option(LOG_DIR, "where the log files go")  # noqa: RUF009
+
+    @property
+    def checkpoints(self) -> Folder | None:
+        """Where checkpoints go, if anywhere: workers on other nodes do not reach this one's folders."""
+        local = LOCAL_CHECKPOINTS if self.address in ("", "inline") else ""
+        where = self.checkpoint_dir or local
+        return Folder.of(where, self.experiment) if where and self.checkpoint_seconds else None
 
 
 @dataclass(frozen=True)

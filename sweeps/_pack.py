@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from memory_study.cohort import Cohort
 from memory_study.config import TrialConfig
 from memory_study.cost import ImageShape
+from sweeps._checkpoints import Kept
 from sweeps._cost import (
     GIB,
     GPU_CONTEXT_BYTES,
@@ -83,11 +84,19 @@ class Task:
     gpu: float
     memory_bytes: int
     seconds: float
+    kept: str = ""
+    """Name of the checkpoint that another cohort with these trials may have left."""
+
+    @property
+    def checkpoints(self) -> tuple[str, ...]:
+        """Names of those that may hold its cohort; its own goes by the first."""
+        return tuple(filter(None, (self.cohort.id, self.kept)))
 
     def halves(self, trials: Sequence[TrialConfig]) -> list[Task]:
         """Tasks like this one for some of its trials, in two cohorts; one where there is one trial."""
         parts = Cohort(tuple(trials)).halves() if len(trials) > 1 else (Cohort(tuple(trials)),)
-        return [replace(self, cohort=part, seconds=self.seconds / 2) for part in parts]
+        kept = self.cohort.id
+        return [replace(self, cohort=part, seconds=self.seconds / 2, kept=kept) for part in parts]
 
 
 def pack(
@@ -95,11 +104,14 @@ def pack(
     machine: Machine,
     facts: Callable[[TrialConfig], Facts],
     most: int | None = None,
+    kept: Iterable[Kept] = (),
 ) -> tuple[Task, ...]:
     """Every trial in exactly one task, the longest tasks first. ``most`` bounds the trials of a cohort.
 
-    Raises ValueError, one line, for a trial that does not fit the device alone.
+    Trials of a cohort in ``kept`` go on together, if they fit. Raises ValueError, one line, for a trial that does not fit
+    the device alone.
     """
+    resumed, trials = _resumed(trials, machine, facts, most, kept)
     groups = _groups(trials)
     works = [sum(_work(config, facts(config)) for config in group) for group in groups]
     share = sum(works) / (machine.slots * COHORTS_PER_SLOT) or 1.0
@@ -117,13 +129,39 @@ def pack(
     pieces = [part for piece in pieces for part in _shortened(piece, machine, facts(piece[0]))]
     pieces = _fill(pieces, min(machine.slots, len(trials)))
     tasks = [_task(Cohort(piece), machine, facts(piece[0])) for piece in pieces]
-    return tuple(sorted(tasks, key=lambda task: -task.seconds))
+    return tuple(sorted([*resumed, *tasks], key=lambda task: -task.seconds))
 
 
 def bytes_of(configs: Sequence[TrialConfig], facts: Facts) -> int:
     """Memory that a cohort needs on its device, besides what any process takes there."""
     replicas = len(configs) * replica_bytes(configs[0], facts.image, facts.classes)
     return replicas + fixed_bytes(configs, facts.image, facts.validation + facts.test)
+
+
+def _resumed(
+    trials: Sequence[TrialConfig],
+    machine: Machine,
+    facts: Callable[[TrialConfig], Facts],
+    most: int | None,
+    kept: Iterable[Kept],
+) -> tuple[list[Task], list[TrialConfig]]:
+    """Tasks for the trials of each kept cohort, the furthest first, and the trials that are in none."""
+    left = {trial.id: trial for trial in trials}
+    tasks = []
+    for cohort in sorted(kept, key=lambda k: -k.epoch):
+        group = tuple(left[trial] for trial in sorted(cohort.trials) if trial in left)
+        if not group or len(group) > (most or len(group)) or not _fits(group, machine, facts(group[0])):
+            continue
+        task = _task(Cohort(group), machine, facts(group[0]))
+        ahead = 1 - min(cohort.epoch / group[0].epochs, 1.0)
+        tasks.append(replace(task, kept=cohort.name, seconds=task.seconds * ahead))
+        for trial in group:
+            del left[trial.id]
+    return tasks, list(left.values())
+
+
+def _fits(group: Sequence[TrialConfig], machine: Machine, facts: Facts) -> bool:
+    return bytes_of(group, facts) + GPU_CONTEXT_BYTES <= machine.device.memory_bytes
 
 
 def _groups(trials: Iterable[TrialConfig]) -> list[list[TrialConfig]]:

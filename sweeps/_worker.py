@@ -87,7 +87,7 @@ def run_task(config: Mapping[str, Any], job: Job, tracker: Any, assigned: None) 
     task, left = ray.get(tracker.task.remote(config["task"]["number"]))
     torch.set_num_threads(max(1, int(task.cpu)))
     if left:
-        train(Cohort(left), job, ActorSink(tracker), task.gpu)
+        train(Cohort(left), job, ActorSink(tracker), task.gpu, task.checkpoints)
         _return_freed_memory()
 
 

@@ -39,6 +39,17 @@ class Kept:
 
 
 @pytest.fixture
+def measured(measured):
+    """All of a record but its seconds, and but whether it was interrupted."""
+
+    def strip(record):
+        scalars = {name: value for name, value in record.scalars.items() if name != "resumed_epoch"}
+        return measured(replace(record, scalars=scalars))
+
+    return strip
+
+
+@pytest.fixture
 def run(monkeypatch, tmp_path):
     def trained(configs, data, kept=None, keep_models=False):
         monkeypatch.setattr(datasets, "load", lambda config, location: data)
@@ -76,6 +87,7 @@ def test_a_resumed_training_gives_the_same_records_bit_for_bit(splits, run, meas
     resumed = Kept(data=state)
     records = run(configs, data, resumed)
     assert resumed.offered == list(range(epoch + 1, 6))
+    assert {record.scalars["resumed_epoch"] for record in records} == {epoch}
     assert list(map(measured, records)) == list(map(measured, run(configs, data)))
 
 
@@ -115,6 +127,9 @@ def test_trials_that_had_left_by_then_keep_what_was_measured_and_their_nets(spli
     records = run(configs, data, Kept(data=state), keep_models=True)
     assert list(map(measured, records)) == list(map(measured, expected))
     assert [record.model for record in records] == [record.model for record in expected]
+    for record, reference in zip(records, expected, strict=True):
+        stayed = reference.scalars["epochs_trained"] > middle
+        assert record.scalars.get("resumed_epoch", 0) == stayed * middle
 
 
 def test_a_part_of_the_cohort_goes_on_from_the_state_of_the_whole(splits, run, measured):

@@ -1,0 +1,165 @@
+"""Where cohorts in training are kept, so that a lost machine costs a minute and not an hour: a folder, or any fsspec path.
+
+A cohort has two files: its state, and a list of its trials, written after it. Both are named by the cohort, not by who
+trains it: a retried task finds them on whatever node, and so does a later driver. Two processes that train one cohort
+(a node came back from the dead) may overwrite each other: each state leads to the same records.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+import traceback
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from memory_study._fingerprint import fingerprint
+
+LEAST_RATIO = 20
+"""Training lasts at least so many times as long as keeping its state took: at most a twentieth is lost to that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A cohort that was in training: the name of its files, its trials' ids, and the epochs behind it."""
+
+    name: str
+    trials: frozenset[str]
+    epoch: int
+
+
+class Folder:
+    """The checkpoints of one experiment. Pickled as its path; connects where it is used."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    @classmethod
+    def of(cls, place: str, experiment: str) -> Folder:
+        """That of ``experiment`` in ``place``, a folder or a URI. A folder becomes absolute: workers run elsewhere."""
+        base = place.rstrip("/") if "://" in place else str(Path(place).expanduser().absolute())
+        return cls(f"{base}/{quote(experiment, safe=' ')}")
+
+    def check(self) -> None:
+        """Raises an error, of whatever kind, where nothing can be written."""
+        probe = f"{self.path}/.probe"
+        self._write(probe, b"")
+        self._files.rm_file(self._inner(probe))
+
+    def read(self, name: str) -> bytes | None:
+        """The state of a cohort; None where there is none."""
+        try:
+            state: bytes = self._files.cat_file(self._inner(self._state(name)))
+        except FileNotFoundError:
+            return None
+        return state
+
+    def write(self, name: str, trials: Iterable[str], epoch: int, state: bytes) -> None:
+        """Keep a state in place of the one before it."""
+        about = {"version": fingerprint(), "trials": sorted(trials), "epoch": epoch}
+        self._write(self._state(name), state)
+        self._write(self._about(name), json.dumps(about).encode())
+
+    def remove(self, name: str) -> None:
+        """Delete what is kept of a cohort, if anything is."""
+        for file in (self._about(name), self._state(name)):
+            with contextlib.suppress(FileNotFoundError):
+                self._files.rm_file(self._inner(file))
+
+    def forget(self, name: str) -> None:
+        """As :meth:`remove`, once its results are safe: what goes wrong is only logged."""
+        with _logged():
+            self.remove(name)
+
+    def resumable(self, finished: Container[str]) -> list[Kept]:
+        """The cohorts to go on with. Others are deleted: other versions' states, and those whose trials are all finished."""
+        found = []
+        for kept, version in self._all():
+            if version == fingerprint() and not all(trial in finished for trial in kept.trials):
+                found.append(kept)
+            else:
+                self.remove(kept.name)
+        return found
+
+    def _all(self) -> Iterator[tuple[Kept, str]]:
+        """Every cohort whose state is complete, with the version of the code that kept it."""
+        for file in self._files.glob(self._inner(f"{self.path}/*.json")):
+            name = file.rpartition("/")[2].removesuffix(".json")
+            with contextlib.suppress(FileNotFoundError):  # its task has just ended
+                about: dict[str, Any] = json.loads(self._files.cat_file(file))
+                yield Kept(name, frozenset(about["trials"]), about["epoch"]), about["version"]
+
+    @property
+    def _files(self) -> Any:
+        import fsspec
+
+        return fsspec.core.url_to_fs(self.path)[0]
+
+    def _inner(self, path: str) -> str:
+        import fsspec
+
+        return str(fsspec.core.url_to_fs(path)[1])
+
+    def _state(self, name: str) -> str:
+        return f"{self.path}/{name}.state"
+
+    def _about(self, name: str) -> str:
+        return f"{self.path}/{name}.json"
+
+    def _write(self, path: str, content: bytes) -> None:
+        """In one step for whoever reads: object stores do that by themselves."""
+        files, inner = self._files, self._inner(path)
+        files.makedirs(inner.rpartition("/")[0], exist_ok=True)
+        if "file" in files.protocol:
+            aside = Path(f"{inner}.{time.monotonic_ns()}.partial")
+            try:
+                aside.write_bytes(content)
+                aside.replace(inner)
+            finally:
+                aside.unlink(missing_ok=True)
+        else:
+            files.pipe_file(inner, content)
+
+
+class CohortCheckpoints:
+    """The checkpoints of one cohort in training, by time. A folder that cannot be used costs no result: it is logged."""
+
+    def __init__(self, folder: Folder, names: Sequence[str], trials: Iterable[str], every: float) -> None:
+        """Keep the state of ``trials`` under the first of ``names`` every so many seconds; the others may have one, too."""
+        self._folder, self._names, self._trials = folder, names, tuple(trials)
+        self._every = self._wait = every
+        self._last = time.monotonic()
+
+    def latest(self) -> bytes | None:
+        """See :class:`memory_study.run.Checkpoints`."""
+        for name in self._names:
+            with _logged():
+                state = self._folder.read(name)
+                if state is not None:
+                    return state
+        return None
+
+    def offer(self, epoch: int, state: Callable[[], bytes]) -> None:
+        """See :class:`memory_study.run.Checkpoints`."""
+        began = time.monotonic()
+        if began - self._last < self._wait:
+            return
+        with _logged():
+            self._folder.write(self._names[0], self._trials, epoch, state())
+        self._last = time.monotonic()
+        self._wait = max(self._every, LEAST_RATIO * (self._last - began))
+
+
+@contextlib.contextmanager
+def _logged() -> Iterator[None]:
+    """Whatever a file system raises (each has its own errors) goes to the log: training goes on without it."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - see above
+        with contextlib.suppress(OSError):  # the log's disk may be full
+            traceback.print_exc(file=sys.stderr)

@@ -1,0 +1,189 @@
+"""What is kept of cohorts in training, and who goes on with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+
+from memory_study._fingerprint import fingerprint
+from sweeps import _checkpoints
+from sweeps._checkpoints import CohortCheckpoints, Folder, Kept
+
+Start = Callable[..., "subprocess.Popen[str]"]
+Rows = Callable[[str], Sequence[tuple[object, ...]]]
+
+LONG = ("--scale", "smoke", "--kinds", "dropout", "--strengths", "dropout=0.5", "--corruptions", "randY",
+        "--epochs", "1500", "--device", "cpu", "--cpus", "1", "--checkpoint-seconds", "0.2")  # fmt: skip
+
+
+@pytest.fixture(params=["folder", "memory"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Folder]:
+    """A folder of this machine, and an object store."""
+    yield Folder.of(str(tmp_path) if request.param == "folder" else "memory://bucket", "an experiment")
+    fsspec.filesystem("memory").store.clear()
+
+
+def test_what_was_written_last_is_read(folder: Folder) -> None:
+    assert folder.read("a") is None
+    folder.write("a", ["1", "2"], 3, b"three")
+    folder.write("a", ["1", "2"], 4, b"four")
+    folder.write("b", ["5"], 1, b"one")
+    assert folder.read("a") == b"four"
+    assert sorted(folder.resumable(()), key=lambda k: k.name) == [
+        Kept("a", frozenset("12"), 4),
+        Kept("b", frozenset("5"), 1),
+    ]
+
+
+def test_a_cohort_is_forgotten_when_its_results_are_safe(folder: Folder) -> None:
+    folder.write("a", ["1"], 3, b"three")
+    folder.forget("a")
+    folder.forget("a")
+    assert folder.read("a") is None
+    assert folder.resumable(()) == []
+
+
+def test_states_that_nobody_goes_on_with_are_deleted(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.write("done", ["1", "2"], 3, b"")
+    folder.write("half done", ["2", "3"], 3, b"")
+    monkeypatch.setattr(_checkpoints, "fingerprint", lambda: "older")
+    folder.write("older", ["4"], 3, b"")
+    monkeypatch.undo()
+    assert [kept.name for kept in folder.resumable({"1", "2"})] == ["half done"]
+    assert folder.read("done") is folder.read("older") is None
+
+
+def test_an_experiment_may_have_any_name(tmp_path: Path) -> None:
+    names = ["a/b", "../a", "*", "ä ö", "%2F"]
+    folders = [Folder.of(str(tmp_path), name) for name in names]
+    for index, folder in enumerate(folders):
+        folder.write("x", [str(index)], index, b"%d" % index)
+    assert [folder.read("x") for folder in folders] == [b"%d" % index for index in range(len(names))]
+    assert [len(folder.resumable(())) for folder in folders] == [1] * len(names)
+    assert {path.parent for path in tmp_path.rglob("x.state")} == {
+        path.parent for path in tmp_path.glob("*/x.state")
+    }
+
+
+def test_a_reader_never_sees_half_a_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Folder.of(str(tmp_path), "e")
+    folder.write("a", ["1"], 1, b"whole")
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        folder.write("a", ["1"], 2, b"half")
+    assert folder.read("a") == b"whole"
+    assert list(Path(folder.path).glob("*.partial")) == []
+
+
+def test_a_state_is_kept_when_it_is_time_and_not_before(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(_checkpoints.time, "monotonic", lambda: now[0])
+    checkpoints = CohortCheckpoints(folder, ("a",), ["1"], 60)
+
+    def slow() -> bytes:
+        now[0] += 10
+        return b"state"
+
+    def never() -> bytes:
+        raise AssertionError("too early")
+
+    now[0] += 59
+    checkpoints.offer(1, never)
+    now[0] += 1
+    checkpoints.offer(2, slow)
+    assert folder.resumable(()) == [Kept("a", frozenset("1"), 2)]
+    now[0] += 199  # keeping took 10 seconds, and may take a twentieth of the time
+    checkpoints.offer(3, never)
+    now[0] += 1
+    checkpoints.offer(4, lambda: b"next")
+    assert folder.read("a") == b"next"
+
+
+def test_the_state_under_the_own_name_goes_before_others(folder: Folder) -> None:
+    checkpoints = CohortCheckpoints(folder, ("own", "whole"), ["1"], 60)
+    assert checkpoints.latest() is None
+    folder.write("whole", ["1", "2"], 3, b"whole")
+    assert checkpoints.latest() == b"whole"
+    folder.write("own", ["1"], 4, b"own")
+    assert checkpoints.latest() == b"own"
+
+
+def test_a_place_that_cannot_be_used_is_logged_and_costs_nothing_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "e").write_text("a file where a folder should be")
+    checkpoints = CohortCheckpoints(Folder.of(str(tmp_path), "e"), ("a",), ["1"], 0)
+    checkpoints.offer(1, lambda: b"state")
+    assert checkpoints.latest() is None
+    assert "Error" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", ["{}/file", "/proc/nowhere", "nosuch://bucket/x"])
+def test_a_place_that_cannot_be_used_is_refused_before_anything_starts(
+    run: Callable[..., int], here: Path, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    (here / "file").write_text("")
+    code = run("--scale", "smoke", "--address", "inline", "--checkpoint-dir", place.format(here))
+    error = capsys.readouterr().err.strip()
+    assert code == 2
+    assert error.startswith("error: --checkpoint-dir ")
+    assert len(error.splitlines()) == 1
+    assert "--checkpoint-seconds 0" in error
+
+
+def measured(rows: Rows) -> list[tuple[object, ...]]:
+    """All numbers in the store but those that the clock decides."""
+    return sorted(rows(
+        "select t.value, m.key, m.step, m.value from metrics m join runs r using (run_uuid) join tags t using (run_uuid) "
+        "where t.key = 'trial' and r.status = 'FINISHED' and m.key not like '%seconds' and m.key <> 'resumed_epoch'"
+    ))  # fmt: skip
+
+
+def killed_after_a_checkpoint(process: subprocess.Popen[str], here: Path, epochs: int) -> dict[str, Any]:
+    """Kill a sweep once a cohort has trained ``epochs``; what its checkpoint says of itself."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if any(json.loads(file.read_text())["epoch"] >= epochs for file in here.glob("checkpoints/*/*.json")):
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            (file,) = here.glob("checkpoints/*/*.json")
+            about: dict[str, Any] = json.loads(file.read_text())
+            return about
+        time.sleep(0.02)
+    raise AssertionError(f"no checkpoint was written: {process.communicate()}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("address", ["inline", ""])
+def test_a_driver_that_was_killed_goes_on_where_it_was_and_its_records_are_those_of_an_undisturbed_one(
+    start: Start, here: Path, rows: Rows, address: str
+) -> None:
+    way = ("--address", address) if address else ()
+    about = killed_after_a_checkpoint(start(*LONG, *way), here, epochs=200)
+    assert about["version"] == fingerprint()
+    again = start(*LONG, *way)
+    _, err = again.communicate(timeout=300)
+    assert again.returncode == 0, err
+    interrupted = measured(rows)
+    resumed = rows("select value from latest_metrics where key = 'resumed_epoch'")
+    assert len(resumed) == len(about["trials"])
+    assert all(
+        value >= about["epoch"] for (value,) in resumed
+    )  # Ray's workers outlive the driver by a moment
+    assert list(here.glob("checkpoints/*/*")) == []
+    (here / "mlflow.db").unlink()
+    undisturbed = start(*LONG, *way)
+    undisturbed.communicate(timeout=300)
+    assert undisturbed.returncode == 0
+    assert interrupted == measured(rows)
