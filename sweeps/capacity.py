@@ -1,7 +1,7 @@
 """Does noise need more capacity and more time to fit than patterns do?
 
 Run:    python -m sweeps.capacity --scale smoke | laptop | paper
-Cost:   smoke 15 trials, laptop 189 trials in 7 minutes (2 CPU cores), paper 550 trials
+Cost:   smoke 15 trials, laptop 189 trials in 9 minutes (2 CPU cores, measured 2026-11-21), paper 550 trials
 Expect: Arpit et al. 2017, figures 5 and 6: the noisier the data, the wider the net with the best validation
         accuracy; on noise, less capacity and more data slow convergence more than they do on real data.
 
