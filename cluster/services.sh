@@ -1,0 +1,168 @@
+#!/usr/bin/env bash
+# What runs beside Ray on the head: the cluster's token, PostgreSQL, and MLflow's server for its pages. PostgreSQL and
+# MLflow listen on the loopback only; tunnels lead there (README.md).
+#
+#   services.sh token     make the cluster's token, unless there is one
+#   services.sh start     token, PostgreSQL, MLflow; what runs already is left alone
+#   services.sh stop      back up, then end MLflow and PostgreSQL
+#   services.sh backup    copy the database to $MEMORY_STUDY_BACKUP; `start` does so every 15 minutes, too
+#
+# Settings come from the environment; the defaults are for the head's container:
+#   MEMORY_STUDY_STORE    folder on a disk that outlives the container: database, password, logs
+#   MEMORY_STUDY_BACKUP   where to keep a copy of the database (s3://, gs://, abfs://, file:///): a database that is
+#                         new and empty starts from it, so tearing the head down loses at most 15 minutes of results
+#   RAY_AUTH_TOKEN_PATH   the token's file, also read by Ray
+#   PGPASSFILE            the password's file, also read by every client of PostgreSQL: no URI has to hold it
+#   POSTGRES_PORT, MLFLOW_PORT, MEMORY_STUDY_BACKUP_SECONDS
+set -euo pipefail
+umask 077 # all that is made here is for its owner alone; Ray's own token file would be readable by everybody
+
+store=${MEMORY_STUDY_STORE:-$HOME/store}
+token=${RAY_AUTH_TOKEN_PATH:-$HOME/.ray/auth_token}
+export PGPASSFILE=${PGPASSFILE:-$store/pgpass}
+postgres_port=${POSTGRES_PORT:-5432} mlflow_port=${MLFLOW_PORT:-5000}
+database=memory_study
+uri=postgresql+psycopg2://$database@127.0.0.1:$postgres_port/$database
+
+random_hex() { od -An -N32 -tx1 /dev/urandom | tr -d ' \n'; }
+
+make_token() {
+    if [[ ! -s $token ]]; then
+        mkdir -p "$(dirname "$token")"
+        random_hex >"$token"
+    fi
+    chmod 600 "$token"
+}
+
+make_password() {
+    [[ -s $PGPASSFILE ]] || printf '127.0.0.1:*:*:%s:%s\n' "$database" "$(random_hex)" >"$PGPASSFILE"
+    chmod 600 "$PGPASSFILE" # PostgreSQL's clients ignore a file that others can read
+}
+
+# Debian and Ubuntu keep the server's programs off the path, in a folder for each version.
+server() {
+    local program=$1 found
+    shift
+    found=$(command -v "$program" || find /usr/lib/postgresql -path "*/bin/$program" 2>/dev/null | sort -V | tail -n 1)
+    [[ -n $found ]] || { echo "error: $program is not installed; run setup.sh head" >&2 && exit 1; }
+    "$found" "$@"
+}
+
+client() { # the same connection for each of PostgreSQL's clients; the password comes from $PGPASSFILE
+    local program=$1
+    shift
+    server "$program" --host 127.0.0.1 --port "$postgres_port" --username "$database" --no-password "$@"
+}
+
+copy() { # a file between this disk and an object store, with the drivers that pyarrow brings
+    python - "$1" "$2" <<'PYTHON'
+import sys
+from pyarrow import fs
+def located(place):
+    return fs.FileSystem.from_uri(place) if "://" in place else (fs.LocalFileSystem(), place)
+(source, path), (target, copy) = map(located, sys.argv[1:])
+if source.get_file_info(path).type is fs.FileType.NotFound:
+    sys.exit(44)
+target.create_dir(copy.rpartition("/")[0], recursive=True)
+fs.copy_files(path, copy, source_filesystem=source, destination_filesystem=target)
+PYTHON
+}
+
+backup() {
+    [[ -n ${MEMORY_STUDY_BACKUP:-} ]] || { echo "no backup: MEMORY_STUDY_BACKUP names no place" && return; }
+    client pg_dump --format custom --file "$store/backup.part" "$database"
+    mv "$store/backup.part" "$store/backup"
+    copy "$store/backup" "${MEMORY_STUDY_BACKUP%/}/memory_study.dump"
+}
+
+restore() { # into a database that was made just now
+    [[ -n ${MEMORY_STUDY_BACKUP:-} ]] || return 0
+    local missing=0
+    copy "${MEMORY_STUDY_BACKUP%/}/memory_study.dump" "$store/backup" || missing=$?
+    if [[ $missing == 44 ]]; then
+        echo "no backup in $MEMORY_STUDY_BACKUP yet: the database starts empty"
+        return 0
+    fi
+    [[ $missing == 0 ]] || exit "$missing" # an object store that cannot be read is no reason to start from nothing
+    client pg_restore --exit-on-error --no-owner --dbname "$database" "$store/backup"
+    echo "the database starts from $MEMORY_STUDY_BACKUP"
+}
+
+start_postgresql() {
+    local data=$store/postgresql
+    make_password
+    if [[ ! -s $data/ready ]]; then
+        rm -rf "$data" # of a first start that was cut short: nothing was ever written by a sweep
+        server initdb --pgdata "$data" --username "$database" --auth scram-sha-256 --encoding UTF8 \
+            --pwfile <(cut -d : -f 5 "$PGPASSFILE") >/dev/null
+    fi
+    chmod 700 "$data" # Kubernetes may open the folder to a group, and PostgreSQL then refuses to start
+    if ! server pg_ctl --pgdata "$data" status >/dev/null; then
+        server pg_ctl --pgdata "$data" --log "$store/postgresql.log" --wait --silent start --options \
+            "-c listen_addresses=127.0.0.1 -c port=$postgres_port -c unix_socket_directories=''"
+    fi
+    if [[ ! -s $data/ready ]]; then
+        client createdb "$database"
+        restore
+        date >"$data/ready"
+    fi
+}
+
+runs() { [[ -s $1 ]] && kill -0 "$(cat "$1")" 2>/dev/null; }
+
+in_background() { # name, command...: detached, so that it outlives the shell that `ray up` opens
+    local name=$1
+    shift
+    runs "$store/$name.pid" && return
+    setsid "$@" >>"$store/$name.log" 2>&1 </dev/null &
+    echo $! >"$store/$name.pid"
+}
+
+start_mlflow() {
+    # The URI stays out of the command line. Only reading goes through this server: sweeps write to the database.
+    MLFLOW_BACKEND_STORE_URI=$uri MLFLOW_DEFAULT_ARTIFACT_ROOT=${_MLFLOW_SERVER_ARTIFACT_ROOT:-$store/artifacts} \
+        in_background mlflow mlflow server --host 127.0.0.1 --port "$mlflow_port" --workers 2
+    for _ in {1..120}; do
+        curl --silent --fail --output /dev/null "http://127.0.0.1:$mlflow_port/health" && return
+        runs "$store/mlflow.pid" || break
+        sleep 1
+    done
+    echo "error: MLflow's server does not answer; see $store/mlflow.log" >&2
+    exit 1
+}
+
+back_up_regularly() {
+    while sleep "${MEMORY_STUDY_BACKUP_SECONDS:-900}"; do
+        backup || echo "$(date): the backup failed; the next one is tried in turn" >&2
+    done
+}
+
+end() { # by the id of its own process group
+    if runs "$store/$1.pid"; then
+        kill -- "-$(cat "$store/$1.pid")"
+    fi
+    rm -f "$store/$1.pid"
+}
+
+case ${1:-} in
+token) make_token ;;
+start)
+    mkdir -p "$store"
+    make_token
+    start_postgresql
+    start_mlflow
+    in_background backup "${BASH_SOURCE[0]}" back-up-regularly
+    ;;
+backup) backup ;;
+back-up-regularly) back_up_regularly ;;
+stop)
+    backup
+    end backup
+    end mlflow
+    server pg_ctl --pgdata "$store/postgresql" --mode fast --silent stop
+    ;;
+*)
+    sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" >&2
+    exit 2
+    ;;
+esac

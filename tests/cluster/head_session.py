@@ -1,0 +1,208 @@
+"""A head of a cluster on this machine, started by the very scripts and commands, from start to restore.
+
+Run by test_services.py in namespaces of its own, as a user who is not root: ``head_session.py FOLDER`` writes
+``FOLDER/report.json``, what was seen at each step. Nothing is judged here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+CLUSTER = ROOT / "cluster"
+FOLDER, ADDRESS = Path(sys.argv[1]), sys.argv[2]
+LAUNCHER = yaml.safe_load((CLUSTER / "aws.yaml").read_text())
+DASHBOARD, MLFLOW = "http://127.0.0.1:8265", "http://127.0.0.1:5000"
+SWEEP = "python -m sweeps.regularization --address auto --device cpu --scale smoke --limit 3"
+SWEEP += f" --log-dir {FOLDER}/logs"
+
+
+class Report(dict[str, Any]):
+    """On disk after each step, so that a session that broke off can be read, too."""
+
+    def __setitem__(self, step: str, seen: Any) -> None:
+        super().__setitem__(step, seen)
+        (FOLDER / "report.json").write_text(json.dumps(self, indent=1))
+
+
+def run(command: str, timeout: float = 240, **environment: str) -> dict[str, Any]:
+    """A shell command's exit code, output and seconds."""
+    began = time.monotonic()
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=ROOT, env=os.environ | environment, capture_output=True, text=True,
+        timeout=timeout, check=False,
+    )  # fmt: skip
+    said = done.stdout + done.stderr
+    return {"code": done.returncode, "said": said[-4000:], "seconds": time.monotonic() - began}
+
+
+def services(verb: str) -> dict[str, Any]:
+    return run(f"{CLUSTER}/services.sh {verb}")
+
+
+def ray_start(role: str, *changes: tuple[str, str], more: str = "") -> dict[str, Any]:
+    """The launcher's own command, but for what one machine cannot have twice.
+
+    A worker has a folder of its own: where two nodes share one, the second unpacks a job's code over the first's.
+    """
+    (command,) = [each for each in LAUNCHER[f"{role}_start_ray_commands"] if each.startswith("ray start")]
+    for pattern, replacement in changes:
+        command, count = re.subn(pattern, replacement, command)
+        assert count == 1, f"{pattern} in {command}"
+    return run(f"{command} {more} --object-store-memory=100000000", RAY_HEAD_IP=ADDRESS)
+
+
+def listeners() -> list[dict[str, Any]]:
+    """Every TCP port that is open in this network namespace, with its address and whose it is."""
+    owners = {}
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):
+            target = os.readlink(link)
+            if target.startswith("socket:"):
+                owners[target[8:-1]] = (link.parents[1] / "cmdline").read_text().replace("\0", " ")[:300]
+    found = []
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A":
+                address, port = fields[1].split(":")
+                found.append(
+                    {
+                        "address": address,
+                        "loopback": address in LOOPBACK,
+                        "port": int(port, 16),
+                        "owner": owners.get(fields[9], "?"),
+                    }
+                )
+    return found
+
+
+LOOPBACK = ("0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F")
+
+
+def status(url: str, token: str = "") -> int:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as reply:
+            return int(reply.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def finished() -> int:
+    """Finished runs, as MLflow's server tells them."""
+    body = json.dumps({"experiment_ids": ["1"], "filter": "attributes.status = 'FINISHED'"}).encode()
+    url = f"{MLFLOW}/api/2.0/mlflow/runs/search"
+    asked = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})
+    with urllib.request.urlopen(asked, timeout=30) as reply:
+        return len(json.load(reply).get("runs", ()))
+
+
+def artifact_location() -> str:
+    with urllib.request.urlopen(
+        f"{MLFLOW}/api/2.0/mlflow/experiments/get?experiment_id=1", timeout=30
+    ) as reply:
+        return str(json.load(reply)["experiment"]["artifact_location"])
+
+
+def leaks(secrets: dict[str, str], kept: set[Path]) -> list[str]:
+    """Files and command lines, other than the secrets' own files, in which a secret stands."""
+    places = [path for top in (FOLDER, Path(os.environ["RAY_TMPDIR"])) for path in top.rglob("*")]
+    files = [
+        path for path in places if path.is_file() and path not in kept and "postgresql/" not in str(path)
+    ]
+    found = []
+    for path in [*files, *Path("/proc").glob("[0-9]*/cmdline")]:
+        with contextlib.suppress(OSError):
+            content = path.read_bytes()
+            found += [f"{name} in {path}" for name, secret in secrets.items() if secret.encode() in content]
+    return found
+
+
+@contextlib.contextmanager
+def a_cloud_that_gives_notice() -> Any:
+    """EC2's metadata service at the moment when it takes the machine back."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def _answer(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"action": "terminate"}')
+
+        do_GET = do_PUT = _answer  # noqa: N815
+
+        def log_message(self, *words: object) -> None: ...
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+NODES = """
+import ray
+ray.init('auto', log_to_driver=False, logging_level='error')
+for node in ray.nodes():
+    print('alive' if node['Alive'] else 'gone', node.get('DeathReason'), node.get('DeathReasonMessage'))
+"""
+
+
+def main() -> None:
+    """Each step's name and what it gave, in order."""
+    token_file, password_file = Path(os.environ["RAY_AUTH_TOKEN_PATH"]), Path(os.environ["PGPASSFILE"])
+    report = Report()
+    report["start"] = services("start")
+    report["modes"] = {path.name: oct(path.stat().st_mode & 0o777) for path in (token_file, password_file)}
+    first = token_file.read_text(), password_file.read_text()
+    report["start again"] = services("start")
+    report["secrets kept"] = first == (token_file.read_text(), password_file.read_text())
+    report["head"] = ray_start("head", (r"--autoscaling-config=\S+ ?", ""))
+    report["worker"] = ray_start(
+        "worker", ("--object-manager-port=8076", ""), more=f"--num-cpus=2 --temp-dir={FOLDER}/w"
+    )
+    report["listeners"] = listeners()
+    token, password = token_file.read_text(), password_file.read_text().strip().rpartition(":")[2]
+    report["dashboard"] = {name: status(f"{DASHBOARD}/api/jobs/", given) for name, given in
+                           {"no token": "", "wrong token": "0" * 64, "token": token}.items()}  # fmt: skip
+    report["joining without the token"] = run(
+        f"ray start --address={ADDRESS}:6379 --num-cpus=1", RAY_AUTH_MODE="disabled", RAY_AUTH_TOKEN_PATH=""
+    )
+    report["database without the password"] = run(
+        f"python -c {shlex.quote(CONNECT)}", PGPASSFILE="/nowhere", HOME="/nowhere"
+    )
+    report["submit"] = run(
+        f"ray job submit --address {DASHBOARD} --submission-id one --working-dir {FOLDER}/project -- {SWEEP}"
+    )
+    report["finished"] = finished()
+    report["artifacts"] = artifact_location()
+    report["leaks"] = leaks({"token": token, "password": password}, {token_file, password_file})
+    with a_cloud_that_gives_notice() as url:
+        report["spot"] = run(f"{CLUSTER}/spot.sh watch aws", METADATA_URL=url)
+    report["nodes"] = run(f"python -c {shlex.quote(NODES)}")
+    report["stop"] = services("stop")
+    report["after stop"] = [each for each in listeners() if each["port"] in (5000, 5432)]
+    store = Path(os.environ["MEMORY_STUDY_STORE"])
+    report["wiped"] = run(f"rm -r {store}/postgresql {store}/backup {password_file}")
+    report["start elsewhere"] = services("start")
+    report["finished elsewhere"] = finished()
+
+
+CONNECT = "import psycopg2; psycopg2.connect(host='127.0.0.1', user='memory_study', dbname='memory_study')"
+
+if __name__ == "__main__":
+    main()

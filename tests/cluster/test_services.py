@@ -1,0 +1,189 @@
+"""A head that is started by the very scripts: which addresses it listens on, who gets in, what survives."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import venv
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """What one session saw, in process and network namespaces of its own: all that it starts ends with them."""
+    if not list(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
+        pytest.skip("no PostgreSQL server: apt-get install postgresql")
+    isolated = ["unshare", "--pid", "--fork", "--mount-proc", "--net", "--kill-child"]
+    if subprocess.run([*isolated, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets us make no namespaces")
+    user = pwd.getpwnam("postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name)
+    folder = Path("/tmp/ms-head")  # short: the path of a socket has at most 107 characters
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    os.chown(folder, user.pw_uid, user.pw_gid)
+    for room in ("memory_study", "sweeps"):  # what `--working-dir .` sends
+        shutil.copytree(ROOT / room, folder / "project" / room, ignore=shutil.ignore_patterns("__pycache__"))
+    python = with_dashboard(folder / "environment")
+    program = ["setpriv", "--reuid", str(user.pw_uid), "--regid", str(user.pw_gid), "--clear-groups"]
+    session = " ".join([*program, str(python), str(HERE / "head_session.py"), str(folder), ADDRESS])
+    with (folder / "log").open("w") as log:
+        done = subprocess.run(
+            [*isolated, "bash", "-c", f"{NETWORK} && {session}"],
+            cwd=folder, env=environment(folder, python), stdout=log, stderr=log, timeout=540, check=False,
+        )  # fmt: skip
+    seen = (folder / "report.json").read_text() if (folder / "report.json").exists() else ""
+    assert done.returncode == 0, (folder / "log").read_text() + seen
+    yield json.loads(seen)
+    shutil.rmtree(folder)
+
+
+ADDRESS = "10.99.0.1"
+NETWORK = (
+    f"ip link set lo up && ip link add eth0 type veth peer name eth1 && ip address add {ADDRESS}/24 dev eth0 && "
+    "ip link set eth0 up && ip link set eth1 up && ip route add default via 10.99.0.254"
+)
+"""An address as a cloud's machine has it, behind which nobody is: else Ray would take the loopback for everything."""
+
+
+def with_dashboard(folder: Path) -> Path:
+    """The Python of an environment that adds to this one what the extra ``cluster`` brings.
+
+    Without it there is no dashboard and no ``ray job``; in the environment of all tests it would cost each
+    ``ray.init()`` a second.
+    """
+    venv.create(folder, with_pip=False)
+    python = folder / "bin" / "python"
+    (site,) = folder.glob("lib/python*/site-packages")
+    (site / "this.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(python),
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ]
+    needs = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"][
+        "cluster"
+    ]
+    done = subprocess.run(
+        [*pip, "--constraint", str(ROOT / "constraints.txt"), *needs],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        pytest.skip(f"the extra cluster cannot be installed here: {done.stderr[-300:]}")
+    for command in metadata.entry_points(group="console_scripts"):
+        if command.name in ("ray", "mlflow"):
+            script = folder / "bin" / command.name
+            script.write_text(f"#!{python}\nfrom {command.module} import {command.attr}\n{command.attr}()\n")
+            script.chmod(0o755)
+    return python
+
+
+def environment(folder: Path, python: Path) -> dict[str, str]:
+    """What aws.yaml gives the head's container, with this machine's places."""
+    return {
+        "PATH": f"{python.parent}:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": str(folder),
+        "LANG": "C.UTF-8",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(ROOT),
+        "RAY_TMPDIR": str(folder / "r"),
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(folder / "secrets" / "auth_token"),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "MEMORY_STUDY_STORE": str(folder / "store"),
+        "MEMORY_STUDY_BACKUP": f"file://{folder}/bucket/backup",
+        "MEMORY_STUDY_DATA": str(folder / "data"),
+        "_MLFLOW_SERVER_ARTIFACT_ROOT": f"file://{folder}/bucket/artifacts",
+        "PGPASSFILE": str(folder / "store" / "pgpass"),
+        "MLFLOW_TRACKING_URI": "postgresql+psycopg2://memory_study@127.0.0.1:5432/memory_study",
+    }
+
+
+def test_every_step_succeeds_and_starting_twice_is_harmless(report: dict[str, Any]) -> None:
+    for step in (
+        "start",
+        "start again",
+        "head",
+        "worker",
+        "submit",
+        "spot",
+        "draining",
+        "stop",
+        "start elsewhere",
+    ):
+        assert report[step]["code"] == 0, f"{step}: {report[step]['said']}"
+
+
+def test_the_database_mlflow_and_the_dashboard_listen_on_the_loopback_only(report: dict[str, Any]) -> None:
+    for port in (5432, 5000, 8265):
+        found = [each for each in report["listeners"] if each["port"] == port]
+        assert found, f"nothing listens on {port}"
+        assert all(each["loopback"] for each in found), found
+
+
+def test_only_ray_itself_listens_on_other_addresses(report: dict[str, Any]) -> None:
+    """Those ports ask for the token, and a firewall keeps others away: README.md says which they are."""
+    others = [each for each in report["listeners"] if not each["loopback"]]
+    assert others, "the session cannot tell addresses apart"
+    assert all(re.search(r"/ray/|^ray::", each["owner"]) for each in others), others
+
+
+def test_the_token_and_the_password_are_for_their_owner_alone_and_are_made_once(
+    report: dict[str, Any],
+) -> None:
+    assert report["modes"] == {"auth_token": "0o600", "pgpass": "0o600"}
+    assert report["secrets kept"]
+
+
+def test_no_secret_stands_in_a_log_or_a_command_line(report: dict[str, Any]) -> None:
+    assert report["leaks"] == []
+
+
+def test_nobody_gets_in_without_the_token_or_the_password(report: dict[str, Any]) -> None:
+    assert report["dashboard"] == {"no token": 401, "wrong token": 403, "token": 200}
+    assert report["joining without the token"]["code"] != 0
+    assert "password" in report["database without the password"]["said"]
+
+
+def test_a_submitted_sweep_writes_to_postgresql_and_keeps_artifacts_in_the_object_store(
+    report: dict[str, Any],
+) -> None:
+    assert "3 trials finished" in report["submit"]["said"]
+    assert report["finished"] == 3
+    assert report["artifacts"].startswith("file:///tmp/ms-head/bucket/artifacts")
+
+
+def test_a_notice_drains_the_node(report: dict[str, Any]) -> None:
+    assert "alive" in report["nodes"]["said"]
+    assert "gone" in report["nodes"]["said"]
+    assert "preempt" in report["nodes"]["said"].lower()
+
+
+def test_stopping_ends_the_services_and_a_new_disk_starts_from_the_backup(report: dict[str, Any]) -> None:
+    assert report["after stop"] == []
+    assert report["wiped"]["code"] == 0
+    assert "the database starts from" in report["start elsewhere"]["said"]
+    assert report["finished elsewhere"] == report["finished"] == 3
