@@ -8,9 +8,8 @@ from pathlib import Path
 
 
 @functools.cache
-def fingerprint() -> str:
-    """Sixteen hexadecimal digits: a hash over the sources of this package, as they lie on this machine."""
-    folder = Path(__file__).parent
+def fingerprint(folder: Path = Path(__file__).parent) -> str:
+    """Sixteen hexadecimal digits: a hash over a package's sources (this one's) as they lie on this machine."""
     digest = hashlib.sha256()
     for file in sorted(folder.rglob("*.py"), key=lambda f: f.relative_to(folder).as_posix()):
         text = file.read_bytes()

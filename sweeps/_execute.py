@@ -26,7 +26,7 @@ from sweeps._options import Settings
 from sweeps._pack import Machine, Task
 from sweeps._plan import Todo
 from sweeps._tracking import Tally
-from sweeps._version import code_version
+from sweeps._version import code_version, running_code
 
 FINISHED, SOME_FAILED = 0, 1
 
@@ -65,6 +65,7 @@ def _job(sweep: str, location: Path, settings: Settings) -> Job:
         tracking_uri=settings.tracking_uri,
         experiment=settings.experiment,
         tags={Tag.SWEEP: sweep, Tag.CODE: commit, Tag.DIRTY: str(dirty).lower()},
+        code=running_code(),
         checkpoints=settings.checkpoints,
         checkpoint_seconds=settings.checkpoint_seconds,
     )

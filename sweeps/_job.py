@@ -24,7 +24,7 @@ BEAT_SECONDS = 1.0
 @dataclass(frozen=True, slots=True)
 class Job:
     """Common to all tasks of a sweep. ``tags`` are those that the driver knows; ``location`` holds the data
-    set.
+    set; ``code`` is the :func:`sweeps._version.running_code` of the driver.
     """
 
     location: Path
@@ -33,6 +33,7 @@ class Job:
     tracking_uri: str
     experiment: str
     tags: Mapping[str, str]
+    code: str = ""
     checkpoints: Folder | None = None
     checkpoint_seconds: float = 0.0
 

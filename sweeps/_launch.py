@@ -11,11 +11,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TextIO
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+import memory_study
+import sweeps
 from memory_study.record import Tag
 from sweeps._batch import outcomes
 from sweeps._flags import InputError
@@ -27,10 +30,14 @@ from sweeps._options import Settings
 from sweeps._pack import Machine, Task
 from sweeps._progress import shown
 from sweeps._tracking import Tally
-from sweeps._worker import TrackerActor, run_task
+from sweeps._version import running_code
+from sweeps._worker import TrackerActor, code_here, run_task
 
 RETRIES = 2
 """Of a task whose worker died; it trains only what has not arrived yet."""
+
+NODE_SECONDS = 120.0
+"""For all nodes to say what code they have: a new one starts a process and unpacks it first. Tasks ask once more."""
 
 OBJECT_STORE_BYTES = 200 * 2**20
 """Of a local Ray: cohorts and records are small."""
@@ -72,7 +79,10 @@ def _start_ray(settings: Settings) -> Machine:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         if settings.address:
-            ray.init(settings.address, log_to_driver=False, logging_level=logging.ERROR)
+            ray.init(
+                settings.address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=_our_code()
+            )
+            _check_code()
             return _joined(settings)
         machine = this_machine(settings)
         ray.init(
@@ -96,6 +106,38 @@ def _start_ray(settings: Settings) -> Machine:
         importing.join()
         for number, handler in handlers.items():  # Ray puts its own in their place
             signal.signal(number, handler)
+
+
+def _our_code() -> dict[str, Any]:
+    """Sends this project's code to every node. A submitted job has it sent by the submission."""
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+        return {}
+    return {"py_modules": [str(Path(module.__file__ or "").parent) for module in (memory_study, sweeps)]}
+
+
+def _check_code() -> None:
+    """Raises :class:`InputError` for nodes whose code is not the driver's: their records would not be what they say."""
+    listed: Callable[[], list[dict[str, Any]]] = ray.nodes
+    nodes = [node["NodeID"] for node in listed() if node["Alive"]]
+    ask: Any = ray.remote(num_cpus=0)(code_here)
+    asked = [
+        ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote()
+        for node in nodes
+    ]
+    answers: list[str] = []
+    for answer in ray.wait(asked, num_returns=len(asked), timeout=NODE_SECONDS)[0]:
+        with contextlib.suppress(
+            ray.exceptions.RayError
+        ):  # a node lost meanwhile; one that comes back is asked again
+            answers.append(ray.get(answer))
+    _refuse([answer for answer in answers if not answer.endswith(f" has {running_code()}")])
+
+
+def _refuse(strangers: Sequence[str]) -> None:
+    """Raises :class:`InputError`, a line for each of these nodes."""
+    if strangers:
+        there = f"the driver {code_here()}; install the same version on both"
+        raise InputError([f"node {stranger}, {there}" for stranger in sorted(set(strangers))])
 
 
 def _joined(settings: Settings) -> Machine:
@@ -129,6 +171,7 @@ def _train(tasks: Sequence[Task], job: Job, tracker: Any) -> None:
     """Run tasks until each trial has an outcome: a task lost in all its retries goes on in halves."""
     while tasks:
         lost = _fit(tasks, job, tracker)
+        _refuse(ray.get(tracker.strangers.remote()))
         tasks = []
         for task, reason in lost:
             left = ray.get(tracker.unseen.remote(task.cohort.configs))

@@ -8,6 +8,9 @@ import importlib.metadata
 import subprocess
 from pathlib import Path
 
+import memory_study
+from memory_study._fingerprint import fingerprint
+
 
 def code_version() -> tuple[str, bool]:
     """The commit of the checkout that this file is tracked in and whether its tree is dirty, else (version,
@@ -21,6 +24,14 @@ def code_version() -> tuple[str, bool]:
     commit = _git(here.parent, "rev-parse", "HEAD")
     changes = _git(here.parent, "status", "--porcelain", "--untracked-files=no")
     return (commit, bool(changes)) if commit else (_package_version(), False)
+
+
+def running_code() -> str:
+    """What driver and workers must agree on: the sources of both packages, and the version of torch."""
+    sources = [fingerprint(Path(memory_study.__file__).parent), fingerprint(Path(__file__).parent)]
+    return (
+        f"code {'-'.join(digits[:8] for digits in sources)} with torch {importlib.metadata.version('torch')}"
+    )
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from sweeps._batch import Outcome
 from sweeps._job import Job, train
 from sweeps._pack import Task
 from sweeps._tracking import Tally, Tracker
+from sweeps._version import running_code
 from sweeps._writers import open_writer
 
 
@@ -23,6 +25,7 @@ class TrackerActor:
     """
 
     def __init__(self, uri: str, experiment: str) -> None:
+        self._strangers: set[str] = set()
         self._tracker = Tracker(lambda: open_writer(uri, experiment), lazy=True)
         self._tracker.start()
         self._tasks: Sequence[Task] = ()
@@ -36,6 +39,14 @@ class TrackerActor:
         """A task of this round, and its trials whose results have not arrived."""
         task = self._tasks[number]
         return task, self._tracker.unseen(task.cohort.configs)
+
+    def refuse(self, stranger: str) -> None:
+        """Note that a node has other code than the driver."""
+        self._strangers.add(stranger)
+
+    def strangers(self) -> list[str]:
+        """The nodes that have other code than the driver, as they said."""
+        return sorted(self._strangers)
 
     def submit(self, batch: Sequence[Outcome]) -> None:
         """See :class:`Tracker`."""
@@ -75,6 +86,11 @@ class ActorSink:
         self._tracker.beat.remote(cohort, epoch)
 
 
+def code_here() -> str:
+    """The node's name and what it runs."""
+    return f"{platform.node()} has {running_code()}"
+
+
 def run_task(config: Mapping[str, Any], job: Job, tracker: Any, assigned: None) -> None:
     """Train the task that ``config["task"]`` numbers: the function that Ray Tune calls.
 
@@ -84,6 +100,10 @@ def run_task(config: Mapping[str, Any], job: Job, tracker: Any, assigned: None) 
     """
     import torch
 
+    code = running_code()
+    if code != job.code:  # a node that came after the driver had asked all others
+        ray.get(tracker.refuse.remote(code_here()))
+        raise RuntimeError(f"this node has {code}, the driver has {job.code}")
     task, left = ray.get(tracker.task.remote(config["task"]["number"]))
     torch.set_num_threads(max(1, int(task.cpu)))
     if left:
