@@ -13,7 +13,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
@@ -139,9 +139,9 @@ class ClientWriter:
     def _write_once(self, outcome: Outcome) -> None:
         from mlflow.exceptions import MlflowException
 
-        runs = self._runs(outcome.config.id)
-        if any(run.info.status == "FINISHED" for run in runs):
-            return self._keep_best(runs)
+        trial = outcome.config.id
+        if self._leaves_one(trial, ("FINISHED",)):
+            return None
         run_id = self._create(outcome)
         try:
             self._fill(run_id, outcome)
@@ -150,22 +150,28 @@ class ClientWriter:
                 raise
             # Another writer has written how the trial ended, and cleared away this run.
             return self._write_once(outcome)
-        return self._keep_best(self._runs(outcome.config.id))
+        while not self._leaves_one(trial, RANK):
+            self._client.restore_run(run_id)
+        return None
 
-    def _runs(self, trial: str) -> list[Any]:
-        return list(self._client.search_runs([self._experiment_id], f"tags.{Tag.TRIAL} = '{trial}'"))
-
-    def _keep_best(self, runs: Sequence[Any]) -> None:
-        """Of a trial's runs, at least one of which has ended, leave the best. The others go to MLflow's trash.
+    def _leaves_one(self, trial: str, statuses: Collection[str]) -> bool:
+        """Leave of a trial's runs the best with one of these statuses; the others go to MLflow's trash. False where there is
+        none.
 
         Through a server, nothing makes asking and writing one step, so two writers may both write a trial. Whoever ends
         last sees both runs, and all keep the same one, which is the one that the analysis would count. Runs that have not
-        ended are of a writer that died, or that is about to see that the trial is done.
+        ended are of a writer that died, or that is about to see that the trial is done. Or to end: then each may have kept
+        its own run and cleared away the other's, which is why one looks again, and restores its own.
         """
-        best = min((run for run in runs if run.info.status in RANK), key=_precedence)
-        for run in runs:
-            if run is not best:
-                self._client.delete_run(run.info.run_id)
+        query = f"tags.{Tag.TRIAL} = '{trial}'"
+        while len(runs := list(self._client.search_runs([self._experiment_id], query))) > 1:
+            ended = sorted((run for run in runs if run.info.status in statuses), key=_precedence)
+            if not ended:
+                return False
+            for run in runs:
+                if run is not ended[0]:
+                    self._client.delete_run(run.info.run_id)
+        return any(run.info.status in statuses for run in runs)
 
     def _is_deleted(self, run_id: str) -> bool:
         return bool(self._client.get_run(run_id).info.lifecycle_stage == "deleted")

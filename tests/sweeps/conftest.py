@@ -3,10 +3,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(
+    0, str(Path(__file__).parent)
+)  # for the tests' own helper modules, whatever pytest's import mode
+
+from mlflow_server import Server
 
 from memory_study.config import TrialConfig
 from memory_study.record import Record, Tag
@@ -79,7 +85,7 @@ def run(here: Path) -> Callable[..., int]:
 def start(here: Path) -> Callable[..., subprocess.Popen[str]]:
     """Start a sweep as a person would, in an empty folder, in a session of its own."""
 
-    def call(*argv: str, **variables: str) -> subprocess.Popen[str]:
+    def call(*argv: str, sweep: str = "regularization", **variables: str) -> subprocess.Popen[str]:
         environment = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
@@ -87,7 +93,7 @@ def start(here: Path) -> Callable[..., subprocess.Popen[str]]:
             **variables,
         }
         return subprocess.Popen(
-            [sys.executable, "-m", "sweeps.regularization", *argv],
+            [sys.executable, "-m", f"sweeps.{sweep}", *argv],
             cwd=here,
             env=environment,
             text=True,
@@ -97,6 +103,14 @@ def start(here: Path) -> Callable[..., subprocess.Popen[str]]:
         )
 
     return call
+
+
+@pytest.fixture
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """An MLflow server on SQLite."""
+    running = Server(tmp_path_factory.mktemp("server"))
+    yield running
+    running.stop()
 
 
 @pytest.fixture

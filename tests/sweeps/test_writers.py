@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from memory_study.config import TrialConfig
 from memory_study.record import SCHEMA, Tag
 from sweeps import _tables
 from sweeps._batch import Outcome
+from sweeps._ledger import read_ledger
 from sweeps._writers import ClientWriter, Writer, open_writer
 
 Trials = Callable[[int], tuple[TrialConfig, ...]]
@@ -189,6 +191,91 @@ def test_two_drivers_write_each_trial_once(tmp_path: Path, trials: Trials, outco
     for thread in threads:
         thread.join()
     assert len(store.runs(view=3)) == 40
+
+
+class Interrupted:
+    """MLflow's client, and what another writer does right before or after one call of it, once."""
+
+    def __init__(
+        self, client: MlflowClient, call: str, step: Callable[[], object], after: bool = False
+    ) -> None:
+        self._client = client
+        self._call = call
+        self._steps = [step]
+        self._after = after
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self._client, name)
+
+        def between(*arguments: Any, **options: Any) -> Any:
+            if name == self._call and not self._after and self._steps:
+                self._steps.pop()()
+            answer = real(*arguments, **options)
+            if name == self._call and self._after and self._steps:
+                self._steps.pop()()
+            return answer
+
+        return between
+
+
+def at(outcome: Outcome, end: int) -> Outcome:
+    return replace(outcome, end=end)
+
+
+@pytest.mark.parametrize("call", ["create_run", "log_batch", "set_terminated"])
+@pytest.mark.parametrize("ends", [(2000, 3000), (3000, 2000)])
+@pytest.mark.parametrize("kinds", ["client", "tables"])
+def test_two_writers_through_a_server_leave_one_run_of_a_trial(
+    call: str, ends: tuple[int, int], kinds: str, tmp_path: Path, trials: Trials, outcome: Outcomes
+) -> None:
+    """The other one comes in between this one's first look and its end."""
+    (trial,) = trials(1)
+    store = Store(tmp_path, "client")
+    other = store.open(kinds)
+    client = Interrupted(store.client, call, lambda: other.write([at(outcome(trial), ends[1])]))
+    experiment = store.client.get_experiment_by_name("x").experiment_id
+    ClientWriter(client, experiment).write([at(outcome(trial), ends[0])])
+    (run,) = store.runs()
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["train_loss"] == 0.5
+    if call == "create_run":
+        assert run.info.end_time == 2000  # of two that ended both keep the first, whose turn it ever was
+
+
+def test_a_writer_whose_run_was_cleared_away_by_one_that_lost_its_own_brings_it_back(
+    tmp_path: Path, trials: Trials, outcome: Outcomes
+) -> None:
+    """Both ended at the same moment, each saw the other's run as one that had not."""
+    (trial,) = trials(1)
+    store = Store(tmp_path, "client")
+    experiment = store.client.get_experiment_by_name("x").experiment_id
+
+    def clear() -> None:
+        (run,) = store.runs()
+        store.client.delete_run(run.info.run_id)
+
+    ClientWriter(Interrupted(store.client, "set_terminated", clear, after=True), experiment).write(
+        [outcome(trial)]
+    )
+    (run,) = store.runs()
+    assert run.info.status == "FINISHED"
+
+
+def test_what_two_writers_left_twice_is_settled_by_the_next(
+    tmp_path: Path, trials: Trials, outcome: Outcomes
+) -> None:
+    """One was killed before it could look again; the trial counts once even before that."""
+    (trial,) = trials(1)
+    store = Store(tmp_path, "client")
+    experiment = store.client.get_experiment_by_name("x").experiment_id
+    store.writer.write([outcome(trial)])
+    twin = store.client.create_run(experiment, tags={Tag.TRIAL: trial.id}).info.run_id
+    store.client.set_terminated(twin, "FINISHED", 1)
+    entry = read_ledger(store.uri, "x").entries[trial.id]
+    assert (entry.status, len(entry.stale)) == ("FINISHED", 1)
+    store.open("client").write([outcome(trial)])
+    (run,) = store.runs()
+    assert run.info.run_id == twin
 
 
 def test_an_mlflow_with_other_tables_is_written_through_its_client(

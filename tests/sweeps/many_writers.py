@@ -1,0 +1,87 @@
+"""Several processes that write different and overlapping outcomes to one store at the same time, a new one at that.
+
+Run as a command it is one of them: python many_writers.py URI FIRST LAST GO, where it starts once the file GO is there.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from mlflow import MlflowClient
+
+from memory_study.config import TrialConfig
+from memory_study.record import Record, Tag
+from sweeps._batch import Outcome
+from sweeps._tracking import Tracker
+from sweeps._writers import open_writer
+
+EXPERIMENT = "many"
+SPANS = ((0, 60), (20, 80), (40, 100), (0, 100))
+"""Seeds of the trials that each process writes. Each trial is written by two to four of them."""
+ERRORS = ("database is locked", "deadlock", "OperationalError", "Traceback")
+
+
+def outcome(seed: int) -> Outcome:
+    """The same from whoever writes it, but for the time when it ended."""
+    config = TrialConfig(seed=seed, epochs=10)
+    curve = tuple((epoch, (seed + epoch) / 100) for epoch in range(1, 11))
+    now = int(time.time() * 1000)
+    tags = {Tag.KIND: "trial", Tag.TRIAL: config.id, Tag.SWEEP: EXPERIMENT}
+    scalars = {"best_validation_accuracy": 0.5, "diverged": 0.0}
+    return Outcome(config, tags, now, now, Record(config.id, scalars, {"train_accuracy": curve}))
+
+
+def write(uri: str, first: int, last: int) -> None:
+    """Write the trials with these seeds through a tracker, in batches."""
+    tracker = Tracker(lambda: open_writer(uri, EXPERIMENT))
+    tracker.open()
+    for start in range(first, last, 10):
+        tracker.submit([outcome(seed) for seed in range(start, start + 10)])
+    tally = tracker.close(120)
+    assert (tally.finished, tally.lost, tally.waiting) == (last - first, (), 0), tally
+
+
+def write_at_once(uri: str, folder: Path) -> None:
+    """Let all processes write; raises AssertionError if one of them had trouble."""
+    go = folder / "go"
+    spans = [(str(first), str(last)) for first, last in SPANS]
+    writers = [
+        subprocess.Popen(
+            [sys.executable, __file__, uri, *span, str(go)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for span in spans
+    ]  # fmt: skip
+    for writer in writers:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "ready\n"
+    go.touch()
+    ended = [(*writer.communicate(timeout=300), writer.returncode) for writer in writers]
+    for _, told, code in ended:
+        assert code == 0, told
+        assert not any(error in told for error in ERRORS), told
+
+
+def runs_of(uri: str) -> Mapping[str, str]:
+    """Status by trial of the runs that are not in the trash. Raises AssertionError if a trial has two."""
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    found = {run.data.tags[Tag.TRIAL]: str(run.info.status) for run in runs}
+    assert len(found) == len(runs)
+    return found
+
+
+EXPECTED = {TrialConfig(seed=seed, epochs=10).id: "FINISHED" for seed in range(100)}
+
+
+if __name__ == "__main__":
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    while not Path(sys.argv[4]).exists():
+        time.sleep(0.01)
+    write(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
