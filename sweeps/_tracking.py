@@ -5,6 +5,7 @@ store.
 from __future__ import annotations
 
 import contextlib
+import errno
 import queue
 import threading
 import time
@@ -36,6 +37,12 @@ HOPELESS = frozenset(
 """MLflow's error codes that trying again does not mend. Everything else (a server away, a full disk) may
 pass.
 """
+
+HOPELESS_ERRNO = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+"""The same for the operating system's errors: folders that may not be written to."""
+
+READ_ONLY = "attempt to write a readonly database"
+"""What SQLite says then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +191,7 @@ class Tracker:
             try:
                 writer.write(batch)
             except Exception as error:  # noqa: BLE001 - the thread must outlive any error of any store
-                if getattr(error, "error_code", "") in HOPELESS or not _is_from_store(error):
+                if _is_hopeless(error):
                     return self._give_up(writer, batch, error)
                 self._note(trouble=first_line(error))
                 self._closing.wait(wait)
@@ -215,11 +222,18 @@ class Tracker:
             self._tally = _counted(self._tally, batch)
 
 
-def _is_from_store(error: Exception) -> bool:
-    """Whether MLflow or the operating system raised it: those pass. Anything else is a mistake of this
+def _is_hopeless(error: Exception) -> bool:
+    """Whether trying again cannot mend it. What neither MLflow nor the operating system raised is a mistake of this
     program.
     """
-    return isinstance(error, OSError) or hasattr(error, "error_code")
+    if isinstance(error, OSError):
+        return error.errno in HOPELESS_ERRNO
+    if getattr(
+        error.__cause__, "connection_invalidated", False
+    ):  # a database that restarts; MLflow calls some of it bad
+        return False
+    code = getattr(error, "error_code", None)
+    return code is None or code in HOPELESS or READ_ONLY in str(error)
 
 
 def _counted(tally: Tally, batch: Sequence[Outcome]) -> Tally:

@@ -9,7 +9,9 @@ import pytest
 from memory_study.config import TrialConfig
 from sweeps import _ledger
 from sweeps._batch import Outcome
+from sweeps._cli import _with_absolute_store
 from sweeps._ledger import Entry, LedgerError, merge, read_ledger, sqlite_path
+from sweeps._options import Settings
 from sweeps._writers import open_writer
 
 Trials = Callable[[int], tuple[TrialConfig, ...]]
@@ -25,8 +27,8 @@ def test_a_store_that_does_not_exist_holds_nothing_and_is_not_created(uri: str, 
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("reader", ["_read_file", "_read_with_client"])
-def test_both_readers_see_each_trials_best_run(
+@pytest.mark.parametrize("reader", ["_read_file", "_read_database", "_read_with_client"])
+def test_all_readers_see_each_trials_best_run(
     reader: str, uri: str, trials: Trials, outcome: Callable[..., Outcome]
 ) -> None:
     done, failed, _ = trials(3)
@@ -62,17 +64,41 @@ def test_figures_are_not_trials(uri: str, trials: Trials, outcome: Callable[...,
     assert set(read_ledger(uri, "x").entries) == {trials(1)[0].id}
 
 
-@pytest.mark.parametrize("reader", ["sql", "client"])
-def test_records_of_another_schema_are_refused(
-    reader: str, uri: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("reader", ["_read_file", "_read_database", "_read_with_client"])
+def test_records_of_another_schema_are_refused(reader: str, uri: str) -> None:
     open_writer(uri, "x")
     with sqlite3.connect(sqlite_path(uri) or "") as connection:
         connection.execute("update experiment_tags set value = '999' where key = 'memory_study.schema'")
-    if reader == "client":
-        monkeypatch.setattr(_ledger, "sqlite_path", lambda _: None)
     with pytest.raises(LedgerError, match=r"schema 999, and this version .* schema 1; .* --experiment"):
-        read_ledger(uri, "x")
+        getattr(_ledger, reader)(sqlite_path(uri) if reader == "_read_file" else uri, "x")
+
+
+def test_reading_a_database_creates_no_tables(tmp_path: Path) -> None:
+    file = tmp_path / "empty.db"
+    assert _ledger._read_database(f"sqlite:///{file}", "x").entries == {}
+    with sqlite3.connect(file) as connection:
+        assert not connection.execute("select * from sqlite_master").fetchall()
+
+
+def test_a_database_that_does_not_answer_is_told_without_its_password() -> None:
+    pytest.importorskip("psycopg2")
+    uri = "postgresql+psycopg2://me:secret@127.0.0.1:9/none"
+    for use in (read_ledger, open_writer):
+        with pytest.raises(LedgerError, match=r"cannot be (read|used) .*127\.0\.0\.1.*port 9") as told:
+            use(uri, "x")
+        assert "secret" not in str(told.value)
+        assert "\n" not in str(told.value)
+
+
+def test_a_database_file_becomes_absolute_and_keeps_its_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = _with_absolute_store(Settings(tracking_uri="sqlite:///a.db?timeout=5"))
+    assert settings.tracking_uri == f"sqlite:///{tmp_path}/a.db?timeout=5"
+    open_writer(settings.tracking_uri, "x")
+    assert read_ledger(settings.tracking_uri, "x").exists
+    assert (tmp_path / "a.db").exists()
 
 
 def test_an_experiment_that_others_fill_is_refused(uri: str) -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import errno
 import pickle
 import time
 from collections.abc import Callable, Sequence
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from memory_study.cohort import Cohort
 from memory_study.config import TrialConfig
@@ -20,8 +22,8 @@ Outcomes = Callable[..., Outcome]
 
 
 class StoreError(Exception):
-    def __init__(self, code: str) -> None:
-        super().__init__(f"{code}: store says no\nsecond line")
+    def __init__(self, code: str, reason: str = "store says no") -> None:
+        super().__init__(f"{code}: {reason}\nsecond line")
         self.error_code = code
 
 
@@ -85,6 +87,39 @@ def test_a_store_that_is_away_costs_nothing(trials: Trials, outcome: Outcomes) -
     tally = tracker.close(5)
     assert (tally.finished, tally.trouble) == (3, "")
     assert len(writer.written) == 3
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermissionError(errno.EACCES, "Permission denied"),
+        OSError(errno.EROFS, "Read-only file system"),
+        StoreError("TEMPORARILY_UNAVAILABLE", "attempt to write a readonly database"),
+    ],
+)
+def test_a_store_that_will_never_take_a_result_is_not_waited_for(
+    error: Exception, trials: Trials, outcome: Outcomes
+) -> None:
+    tracker = opened(FakeWriter([error] * 10))
+    tracker.submit([outcome(trial) for trial in trials(3)])
+    started = time.monotonic()
+    tally = tracker.close(60)
+    assert time.monotonic() - started < 5
+    assert len(tally.lost) == 3
+    assert "could not be written: " in tally.lost[0][1]
+
+
+def test_a_full_disk_and_a_database_that_restarts_are_waited_for(trials: Trials, outcome: Outcomes) -> None:
+    restart = StoreError("BAD_REQUEST")
+    restart.__cause__ = DBAPIError("", None, Exception(), connection_invalidated=True)
+    errors = [
+        OSError(errno.ENOSPC, "No space left on device"),
+        StoreError("TEMPORARILY_UNAVAILABLE"),
+        restart,
+    ]
+    tracker = opened(FakeWriter(errors))
+    tracker.submit([outcome(trial) for trial in trials(3)])
+    assert tracker.close(5).finished == 3
 
 
 def test_trouble_is_told_while_it_lasts(trials: Trials, outcome: Outcomes) -> None:
