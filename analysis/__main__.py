@@ -73,12 +73,14 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command. Returns 0, or 2 for bad input, which is explained in one line on stderr."""
+    """Run the command. Returns 0, 2 for bad input, explained on stderr, or 1 if nobody reads its output any more."""
     options = parser().parse_args(arguments)
     known = (*figures.names(), TABLE)
     unknown = [name for name in options.figure if name not in known]
     if unknown:
-        return _refuse(f"figure {unknown[0]!r} is not known; choose from {', '.join(known)}")
+        named = ", ".join(map(repr, unknown))
+        verb = "figure {} is" if len(unknown) == 1 else "figures {} are"
+        return _refuse(f"{verb.format(named)} not known; choose from {', '.join(known)}")
     if problem := _unwritable(options.out):
         return _refuse(problem)
     from analysis._store import StoreError, connect
@@ -89,6 +91,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _log(made, options.tracking_uri)
     except StoreError as error:
         return _refuse(str(error))
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain once more when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
     except OSError as error:
         return _refuse(
             f"{error.filename} cannot be written ({error.strerror}); choose another folder with --out"

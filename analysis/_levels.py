@@ -58,7 +58,7 @@ def dodged(values: Iterable[float], levels: Sequence[float]) -> dict[float, floa
     """A factor for each level that sets its points a little beside those of other levels, on a log axis."""
     logs = np.log(np.unique(np.asarray(list(values), dtype=float)))
     room = 0.65 * float(np.diff(logs).min()) / max(len(levels) - 1, 1) if len(logs) > 1 else np.inf
-    step = min(room, 0.016 * max(float(np.ptp(logs)), 1.0))
+    step = min(room, 0.028 * max(float(np.ptp(logs)), 1.0))
     middle = (len(levels) - 1) / 2
     return {level: float(np.exp(step * (place - middle))) for place, level in enumerate(levels)}
 
@@ -73,7 +73,8 @@ def draw_curve(axes: Axes, rows: pd.DataFrame, metric: str, style: Style, **line
     ]
     colour, marker = style
     size = 0.75 * _style.marker_size(marker)
-    _style.curve(axes, columns, colour, markevery=0.12, **marked(marker, markersize=size), **line)
+    every = 0.12 if len(rows) > 1 else 1  # a distance along a line needs a line
+    _style.curve(axes, columns, colour, markevery=every, **marked(marker, markersize=size), **line)
 
 
 def kinds(table: pd.DataFrame) -> list[str]:

@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from analysis._frames import CONTROL
 
@@ -83,6 +83,7 @@ def percent_axis(axes: Axes, which: str) -> None:
 def epoch_axis(axes: Axes, epochs: int, logarithmic_above: int = 50) -> None:
     """The x axis for epochs from 1: logarithmic where there are many, with plain numbers."""
     axes.set_xlim(1, max(epochs, 2))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if epochs > logarithmic_above:
         axes.set_xscale("log")
         axes.set_xlim(0.95, 1.05 * max(epochs, 2))  # markers at both ends stay whole

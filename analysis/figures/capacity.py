@@ -3,8 +3,10 @@
 Validation accuracy against the width of the net, a line for each share of noise: in the upper axes the best after any
 epoch that was validated, in the lower ones that after the last epoch. Random inputs are on the left, random labels on
 the right; real data (black) are in both. Means over seeds with a 95 % t-interval; levels are set a little apart so that
-intervals do not hide each other. Validation data are never noisy. Of several training sizes, the largest at which
-several widths were trained. A width and level at which a trial diverged is named, not averaged.
+intervals do not hide each other. Validation data are never noisy. Nets trained on nothing but noise guess at every
+width: their accuracies are stated, not drawn, so that the others' differences show. Each axes has a scale of its own. Of
+several training sizes, the largest at which several widths were trained. A width and level at which a trial
+diverged is named, not averaged.
 """
 
 from __future__ import annotations
@@ -58,23 +60,41 @@ def draw(table: pd.DataFrame) -> Figure:
         return _style.nothing_to_draw(
             _TITLE, "No setting has sound, finished trials.", f"python -m sweeps.{SWEEP}"
         )
-    styles = _levels.styles(drawn["level"])
+    styles = _levels.styles(_legible(drawn)["level"])
     figure, blocks = _blocks.blocks(dict.fromkeys(drawn["panel"], 5.6))
     for panel, part in blocks:
         rows = drawn[drawn["panel"] == panel]
         size = f"{rows['train_size'].iloc[0]:.0f} examples"
         everything = table[table["panel"] == panel]
-        lost = _noise.diverged_settings(everything)
-        _blocks.heading(part, f"{panel} · {size} · {_seeds(rows)}", _blocks.not_drawn(lost))
-        _draw_panel(part, everything, styles)
+        notes = [*_guesses(rows), *_blocks.not_drawn(_noise.diverged_settings(everything))]
+        _blocks.heading(part, f"{panel} · {size} · {_seeds(rows)}", notes)
+        _draw_panel(part, _legible(everything), styles)
     _blocks.legend_below(figure, _levels.handles(styles), _levels.LEGEND)
     return figure
+
+
+def _legible(rows: pd.DataFrame) -> pd.DataFrame:
+    """Without the level of nothing but noise, unless there is no other."""
+    some_data = rows[rows["level"] < 1]
+    return rows if some_data.empty else some_data
+
+
+def _guesses(rows: pd.DataFrame) -> list[str]:
+    """The accuracies of nets trained on nothing but noise, where they are not drawn."""
+    noise = rows[rows["level"] == 1]
+    if noise.empty or len(_legible(rows)) == len(rows):
+        return []
+    ranges = [
+        f"{name} {100 * noise[measure].min():.0f} to {100 * noise[measure].max():.0f} %"
+        for measure, name in MEASURES.items()
+    ]
+    return [f"100 % noise is not drawn: {', '.join(ranges)} at all widths"]
 
 
 def _draw_panel(part: SubFigure, rows: pd.DataFrame, styles: dict[float, _levels.Style]) -> None:
     """Rows without an accuracy interrupt their line."""
     kinds = _levels.kinds(rows)
-    grid = part.subplots(len(MEASURES), len(kinds), sharex=True, sharey=True, squeeze=False)
+    grid = part.subplots(len(MEASURES), len(kinds), sharex=True, squeeze=False)
     for column, kind in zip(grid.T, kinds, strict=True):
         _levels.title_kind(column[0], kind)
         for axes, measure in zip(column, MEASURES, strict=True):
@@ -83,7 +103,8 @@ def _draw_panel(part: SubFigure, rows: pd.DataFrame, styles: dict[float, _levels
     for axes, name in zip(grid[:, 0], MEASURES.values(), strict=True):
         axes.set_ylabel(f"{name} validation\naccuracy (%)")
     _style.counts_axis(grid[0, 0], rows["width"])
-    _style.percent_axis(grid[0, 0], "y")
+    for axes in grid.flat:
+        _style.percent_axis(axes, "y")
 
 
 def _draw_accuracy(axes: Axes, rows: pd.DataFrame, measure: str, styles: dict[float, _levels.Style]) -> None:

@@ -115,6 +115,7 @@ def test_each_experiment_is_read_once_with_all_curves_that_its_figures_and_claim
     ("arguments", "says"),
     [
         (["pie"], f"figure 'pie' is not known; choose from {', '.join(figures.names())}"),
+        (["pie", "bar"], "figures 'pie', 'bar' are not known; choose from"),
         (["--experiment", "nothing"], "no experiment 'nothing'"),
         (["--tracking-uri", "ftp://host"], "of no kind that can be read"),
         (["--tracking-uri", "sqlite:////nowhere.db"], "run a sweep first"),
@@ -161,6 +162,20 @@ def test_figures_that_cannot_be_logged_are_still_written(
     assert main(["--tracking-uri", writer.uri, "--out", str(tmp_path / "out")]) == 2
     assert "leave that out with --no-log" in capsys.readouterr().err
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == FILES
+
+
+def test_a_reader_that_goes_away_ends_the_command_quietly(
+    store: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from analysis import __main__ as command
+
+    def closed(*_: object) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(command, "_draw", closed)
+    monkeypatch.setattr(os, "dup2", lambda source, target: None)  # the tests' own output goes on
+    assert main(["--tracking-uri", store.uri, "--out", str(tmp_path), "--no-log"]) == 1
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.slow

@@ -50,6 +50,18 @@ def test_figure_5_shows_means_over_seeds_at_the_training_size_of_the_widths() ->
         assert row[f"{column}_high"] == pytest.approx(mean + 4.302653 * spread)
 
 
+def test_nets_trained_on_nothing_but_noise_are_stated_and_not_drawn() -> None:
+    frames = scene("capacity", "many")
+    noisiest = frames.trials["corruption_level"] == frames.trials["corruption_level"].max()
+    level = frames.trials["corruption_level"].where(~noisiest, 1.0)
+    pure = Frames(frames.trials.assign(corruption_level=level), frames.curves)
+    with drawn("capacity", pure) as figure:
+        assert "100 % noise is not drawn: best " in text_of(figure)
+    only_noise = Frames(pure.trials[noisiest], frames.curves)
+    with drawn("capacity", only_noise) as figure:
+        assert "is not drawn" not in text_of(figure)
+
+
 def test_trials_with_regularizers_are_another_question() -> None:
     frames = scene("capacity", "many")
     dropout = frames.trials.assign(regularizer="dropout", regularizers="dropout=0.5", validation_accuracy=0.0)
