@@ -18,6 +18,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -96,12 +97,15 @@ LOOPBACK = ("0100007F", "00000000000000000000000001000000", "0000000000000000FFF
 
 
 def status(url: str, token: str = "") -> int:
+    """What a server says of a GET: 0 where there is none."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
         with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as reply:
             return int(reply.status)
     except urllib.error.HTTPError as error:
         return error.code
+    except urllib.error.URLError:
+        return 0
 
 
 def finished() -> int:
@@ -171,6 +175,11 @@ def main() -> None:
     first = token_file.read_text(), password_file.read_text()
     report["start again"] = services("start")
     report["secrets kept"] = first == (token_file.read_text(), password_file.read_text())
+    report["local head"] = run(
+        "ray start --head --num-cpus=1 --object-store-memory=100000000", RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0"
+    )
+    report["local listeners"] = [each for each in listeners() if each["port"] not in (5000, 5432)]
+    report["local end"] = run("ray stop")
     report["head"] = ray_start("head", (r"--autoscaling-config=\S+ ?", ""))
     report["worker"] = ray_start(
         "worker", ("--object-manager-port=8076", ""), more=f"--num-cpus=2 --temp-dir={FOLDER}/w"
@@ -179,14 +188,20 @@ def main() -> None:
     token, password = token_file.read_text(), password_file.read_text().strip().rpartition(":")[2]
     report["dashboard"] = {name: status(f"{DASHBOARD}/api/jobs/", given) for name, given in
                            {"no token": "", "wrong token": "0" * 64, "token": token}.items()}  # fmt: skip
-    report["joining without the token"] = run(
-        f"ray start --address={ADDRESS}:6379 --num-cpus=1", RAY_AUTH_MODE="disabled", RAY_AUTH_TOKEN_PATH=""
-    )
+    report["open"] = {url: status(f"http://{ADDRESS}:{url}") for url in PLACES}
+    strangers = ThreadPoolExecutor()  # refused only after half a minute of trying again
+    disabled = {"RAY_AUTH_MODE": "disabled", "RAY_AUTH_TOKEN_PATH": ""}
+    client = strangers.submit(run, f"python -c {shlex.quote(CLIENT)}", **disabled)
+    joining = strangers.submit(run, f"ray start --address={ADDRESS}:6379 --num-cpus=1", **disabled)
     report["database without the password"] = run(
         f"python -c {shlex.quote(CONNECT)}", PGPASSFILE="/nowhere", HOME="/nowhere"
     )
     report["submit"] = run(
         f"ray job submit --address {DASHBOARD} --submission-id one --working-dir {FOLDER}/project -- {SWEEP}"
+    )
+    report["client without the token"], report["joining without the token"] = (
+        client.result(),
+        joining.result(),
     )
     report["finished"] = finished()
     report["artifacts"] = artifact_location()
@@ -202,6 +217,10 @@ def main() -> None:
     report["finished elsewhere"] = finished()
 
 
+PLACES = ("52365/api/job_agent/jobs/", "52365/api/healthz", "44227/metrics", "44217/metrics")
+"""What Ray answers over HTTP on a head's own address: the agent's, the dashboard's and the autoscaler's figures."""
+
+CLIENT = f"import ray; ray.init('ray://{ADDRESS}:10001'); print(ray.cluster_resources())"
 CONNECT = "import psycopg2; psycopg2.connect(host='127.0.0.1', user='memory_study', dbname='memory_study')"
 
 if __name__ == "__main__":

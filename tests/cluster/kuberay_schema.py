@@ -1,8 +1,9 @@
 """The parts of KubeRay's resource definitions that our files use, written by hand from the API reference.
 
 KubeRay's own definitions come with its operator and in no package that we could install, so this is not them: it
-holds the fields of KubeRay 1.6 (https://docs.ray.io/en/master/cluster/kubernetes/references/api.html) that stand in our files, their
-types, and refuses every other. The API server checks against the real ones: ``kubectl apply --dry-run=server``.
+holds those fields of KubeRay 1.6 that stand in our files, their types, and refuses every other. The API server checks
+against the real ones: ``kubectl apply --dry-run=server``.
+Source: https://docs.ray.io/en/master/cluster/kubernetes/references/api.html
 """
 
 from __future__ import annotations
