@@ -5,6 +5,7 @@ Run as a command it is one of them: python many_writers.py URI FIRST LAST GO, wh
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import time
@@ -45,13 +46,15 @@ def write(uri: str, first: int, last: int) -> None:
     assert (tally.finished, tally.lost, tally.waiting) == (last - first, (), 0), tally
 
 
-def write_at_once(uri: str, folder: Path) -> None:
-    """Let all processes write; raises AssertionError if one of them had trouble."""
+def write_at_once(folder: Path, *uris: str) -> None:
+    """Let all processes write, each in one of these ways to the store; raises AssertionError if one had trouble."""
     go = folder / "go"
-    spans = [(str(first), str(last)) for first, last in SPANS]
+    spans = [
+        (uri, str(first), str(last)) for uri, (first, last) in zip(itertools.cycle(uris), SPANS, strict=False)
+    ]
     writers = [
         subprocess.Popen(
-            [sys.executable, __file__, uri, *span, str(go)],
+            [sys.executable, __file__, *span, str(go)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
         for span in spans

@@ -1,0 +1,141 @@
+"""Sweeps on PostgreSQL, directly and through MLflow's server, against the same on a SQLite file."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from many_writers import EXPECTED, EXPERIMENT, outcome, runs_of, write_at_once
+from mlflow_server import Server
+from postgresql_server import PostgreSQL
+
+from memory_study.config import TrialConfig
+from sweeps._ledger import read_ledger
+from sweeps._tracking import Tracker
+from sweeps._writers import open_writer
+
+Start = Callable[..., "subprocess.Popen[str]"]
+ROOT = Path(__file__).parents[2]
+TROUBLE = ("deadlock detected", "could not serialize", "lock timeout", "duplicate key", "already exists")
+
+
+@pytest.fixture
+def database(postgresql: PostgreSQL) -> str:
+    """An empty one."""
+    return postgresql.new_database()
+
+
+@pytest.fixture
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Server]]:
+    """Start MLflow's server on a database, with several processes."""
+    running: list[Server] = []
+
+    def call(store: str) -> Server:
+        running.append(Server(tmp_path_factory.mktemp("server"), store, workers=2))
+        return running[-1]
+
+    yield call
+    for server in running:
+        server.stop()
+
+
+def swept(start: Start, uri: str, experiment: str) -> str:
+    """What the sweep over noise prints."""
+    argv = ("--scale", "smoke", "--address", "inline", "--tracking-uri", uri, "--experiment", experiment)
+    process = start(*argv, sweep="noise", OMP_NUM_THREADS="1")
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, out + err
+    assert "secret" not in out + err
+    return out
+
+
+def figures(uri: str, experiment: str, out: Path) -> dict[str, bytes]:
+    """The numbers of the figures and of the claims table, by file."""
+    command = [
+        sys.executable,
+        "-m",
+        "analysis",
+        "noise_accuracy_csr",
+        "csr_real_vs_noise",
+        "claims",
+        "--no-log",
+    ]
+    command += ["--tracking-uri", uri, "--experiment", experiment, "--out", str(out)]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return {path.name: path.read_bytes() for path in sorted(out.glob("*.csv"))}
+
+
+@pytest.mark.slow
+def test_a_sweep_and_its_figures_are_the_same_on_every_store(
+    start: Start, here: Path, database: str, serve: Callable[[str], Server]
+) -> None:
+    file = f"sqlite:///{here}/mlflow.db"
+    server = serve(database)
+    for uri, experiment in ((file, "direct"), (database, "direct"), (server.uri, "served")):
+        assert "5 trials finished in" in swept(start, uri, experiment)
+    for uri, experiment in ((database, "served"), (server.uri, "direct")):
+        assert "0 trials finished (5 more were finished before)" in swept(start, uri, experiment)
+    expected = figures(file, "direct", here / "file")
+    assert expected.keys() == {"noise_accuracy_csr.csv", "csr_real_vs_noise.csv", "claims.csv"}
+    assert len(expected["noise_accuracy_csr.csv"].splitlines()) > 50
+    for name in ("direct", "served"):
+        assert figures(server.uri, name, here / f"server-{name}") == expected
+    assert figures(database, "served", here / "database") == expected
+
+
+@pytest.mark.slow
+def test_four_processes_create_and_write_a_database_at_once(
+    database: str, postgresql: PostgreSQL, tmp_path: Path
+) -> None:
+    before = len(postgresql.log())
+    write_at_once(tmp_path, database)
+    assert runs_of(database) == EXPECTED
+    assert not any(words in postgresql.log()[before:] for words in TROUBLE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("directly_too", [False, True])
+def test_four_processes_write_through_a_server_at_once(
+    directly_too: bool, database: str, serve: Callable[[str], Server], postgresql: PostgreSQL, tmp_path: Path
+) -> None:
+    server = serve(database)
+    before = len(postgresql.log())
+    write_at_once(tmp_path, server.uri, *([database] if directly_too else []))
+    assert runs_of(server.uri) == runs_of(database) == EXPECTED
+    assert "deadlock" not in postgresql.log()[before:]
+
+
+@pytest.mark.slow
+def test_a_database_that_fails_and_comes_back_loses_nothing(database: str, postgresql: PostgreSQL) -> None:
+    tracker = Tracker(lambda: open_writer(database, EXPERIMENT))
+    tracker.open()
+    for seed in range(50):
+        tracker.submit([outcome(seed)])
+    postgresql.stop("immediate")
+    for seed in range(50, 100):
+        tracker.submit([outcome(seed)])
+    time.sleep(2)
+    assert tracker.tally().trouble
+    postgresql.start()
+    tally = tracker.close(60)
+    assert (tally.finished, tally.lost) == (100, ())
+    assert runs_of(database) == EXPECTED
+
+
+@pytest.mark.slow
+def test_reading_a_new_database_creates_nothing(database: str) -> None:
+    assert not read_ledger(database, EXPERIMENT).exists
+    assert not read_ledger(database, EXPERIMENT).entries
+    open_writer(database, EXPERIMENT).write([outcome(0)])
+    entries = read_ledger(database, EXPERIMENT).entries
+    assert {trial: entry.status for trial, entry in entries.items()} == {
+        TrialConfig(seed=0, epochs=10).id: "FINISHED"
+    }
