@@ -188,6 +188,8 @@ def main() -> None:
     token, password = token_file.read_text(), password_file.read_text().strip().rpartition(":")[2]
     report["dashboard"] = {name: status(f"{DASHBOARD}/api/jobs/", given) for name, given in
                            {"no token": "", "wrong token": "0" * 64, "token": token}.items()}  # fmt: skip
+    probes = (f"{DASHBOARD}/api/gcs_healthz", "http://127.0.0.1:52365/api/local_raylet_healthz")
+    report["probes"] = [status(url) for url in probes]
     report["open"] = {url: status(f"http://{ADDRESS}:{url}") for url in PLACES}
     strangers = ThreadPoolExecutor()  # refused only after half a minute of trying again
     disabled = {"RAY_AUTH_MODE": "disabled", "RAY_AUTH_TOKEN_PATH": ""}

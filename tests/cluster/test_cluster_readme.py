@@ -7,7 +7,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -149,23 +148,3 @@ def test_each_block_is_sound_shell() -> None:
     for block in BLOCKS:
         script = block.replace("$ ", "")
         assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
-
-
-@pytest.mark.slow
-def test_the_wheel_that_the_nodes_install_holds_the_project_and_not_the_tests(tmp_path: Path) -> None:
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in listed.splitlines():
-        if (ROOT / name).exists():
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, tmp_path / name)
-    (tmp_path / "cluster").mkdir(exist_ok=True)
-    block = next(block for block in BLOCKS if "pip wheel" in block)
-    for command in block.replace("$ ", "").splitlines():
-        if not command.startswith("ray "):
-            subprocess.run(f"{sys.executable} -m {command}" if command.startswith("pip") else command,
-                           shell=True, cwd=tmp_path, check=True, timeout=300)  # fmt: skip
-    (wheel,) = (tmp_path / "cluster" / "dist").glob("memory_study-*.whl")
-    names = zipfile.ZipFile(wheel).namelist()
-    assert {"sweeps/regularization.py", "memory_study/identity.py", "analysis/__main__.py"} <= set(names)
-    assert not any(name.startswith(("tests/", "cluster/")) for name in names)
-    assert (tmp_path / "cluster" / "dist" / "constraints.txt").exists()

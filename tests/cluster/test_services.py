@@ -8,16 +8,14 @@ import pwd
 import re
 import shutil
 import subprocess
-import sys
-import sysconfig
+import tempfile
 import tomllib
-import venv
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
+from environments import install, on_top
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -29,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+def report() -> Iterator[dict[str, Any]]:
     """What one session saw, in process and network namespaces of its own: all that it starts ends with them."""
     if not list(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
         pytest.skip("no PostgreSQL server: apt-get install postgresql")
@@ -37,19 +35,19 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]
     if subprocess.run([*isolated, "true"], capture_output=True, check=False).returncode:
         pytest.skip("this machine lets us make no namespaces")
     user = pwd.getpwnam("postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name)
-    folder = Path("/tmp/ms-head")  # short: the path of a socket has at most 107 characters
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(prefix="msh-", dir="/tmp"))  # a socket's path has at most 107 characters
     os.chown(folder, user.pw_uid, user.pw_gid)
     for room in ("memory_study", "sweeps"):  # what `--working-dir .` sends
         shutil.copytree(ROOT / room, folder / "project" / room, ignore=shutil.ignore_patterns("__pycache__"))
-    python = with_dashboard(folder / "environment")
+    programs = with_dashboard(folder / "environment")
     program = ["setpriv", "--reuid", str(user.pw_uid), "--regid", str(user.pw_gid), "--clear-groups"]
-    session = " ".join([*program, str(python), str(HERE / "head_session.py"), str(folder), ADDRESS])
+    session = " ".join(
+        [*program, str(programs / "python"), str(HERE / "head_session.py"), str(folder), ADDRESS]
+    )
     with (folder / "log").open("w") as log:
         done = subprocess.run(
             [*isolated, "bash", "-c", f"{NETWORK} && {session}"],
-            cwd=folder, env=environment(folder, python), stdout=log, stderr=log, timeout=540, check=False,
+            cwd=folder, env=environment(folder, programs), stdout=log, stderr=log, timeout=540, check=False,
         )  # fmt: skip
     seen = (folder / "report.json").read_text() if (folder / "report.json").exists() else ""
     assert done.returncode == 0, (folder / "log").read_text() + seen
@@ -66,48 +64,24 @@ NETWORK = (
 
 
 def with_dashboard(folder: Path) -> Path:
-    """The Python of an environment that adds to this one what the extra ``cluster`` brings.
+    """The programs of an environment that adds to this one what the extra ``cluster`` brings.
 
     Without it there is no dashboard and no ``ray job``; in the environment of all tests it would cost each
     ``ray.init()`` a second.
     """
-    venv.create(folder, with_pip=False)
-    python = folder / "bin" / "python"
-    (site,) = folder.glob("lib/python*/site-packages")
-    (site / "this.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
-    pip = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        str(python),
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-    ]
+    programs = on_top(folder)
     needs = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"][
         "cluster"
     ]
-    done = subprocess.run(
-        [*pip, "--constraint", str(ROOT / "constraints.txt"), *needs],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        pytest.skip(f"the extra cluster cannot be installed here: {done.stderr[-300:]}")
-    for command in metadata.entry_points(group="console_scripts"):
-        if command.name in ("ray", "mlflow"):
-            script = folder / "bin" / command.name
-            script.write_text(f"#!{python}\nfrom {command.module} import {command.attr}\n{command.attr}()\n")
-            script.chmod(0o755)
-    return python
+    if problem := install(programs, *needs):
+        pytest.skip(f"the extra cluster cannot be installed here: {problem}")
+    return programs
 
 
-def environment(folder: Path, python: Path) -> dict[str, str]:
+def environment(folder: Path, programs: Path) -> dict[str, str]:
     """What aws.yaml gives the head's container, with this machine's places."""
     return {
-        "PATH": f"{python.parent}:/usr/sbin:/usr/bin:/sbin:/bin",
+        "PATH": f"{programs}:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": str(folder),
         "LANG": "C.UTF-8",
         "OMP_NUM_THREADS": "1",
@@ -183,6 +157,7 @@ def test_of_what_answers_on_the_heads_own_address_only_figures_of_health_are_for
     report: dict[str, Any],
 ) -> None:
     """Why README.md asks for a firewall all the same."""
+    assert report["probes"] == [200, 200], "Kubernetes asks without a token whether a head is alive"
     assert report["open"] == {
         "52365/api/job_agent/jobs/": 401,
         "52365/api/healthz": 200,
@@ -196,7 +171,7 @@ def test_a_submitted_sweep_writes_to_postgresql_and_keeps_artifacts_in_the_objec
 ) -> None:
     assert "3 trials finished" in report["submit"]["said"]
     assert report["finished"] == 3
-    assert report["artifacts"].startswith("file:///tmp/ms-head/bucket/artifacts")
+    assert re.match(r"file:///tmp/msh-\w+/bucket/artifacts", report["artifacts"])
 
 
 def test_a_notice_drains_the_node(report: dict[str, Any]) -> None:
