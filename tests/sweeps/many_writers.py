@@ -1,6 +1,7 @@
 """Several processes that write different and overlapping outcomes to one store at the same time, a new one at that.
 
-Run as a command it is one of them: python many_writers.py URI FIRST LAST GO, where it starts once the file GO is there.
+Run as a command it is one of them: python many_writers.py URI FIRST LAST. It says "ready" before it opens the store and
+before it writes, and goes on when it is given a line.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 from mlflow import MlflowClient
 
@@ -21,7 +21,7 @@ from sweeps._tracking import Tracker
 from sweeps._writers import open_writer
 
 EXPERIMENT = "many"
-SPANS = ((0, 60), (20, 80), (40, 100), (0, 100))
+SPANS = ((0, 60), (0, 80), (40, 100), (0, 100))
 """Seeds of the trials that each process writes. Each trial is written by two to four of them."""
 ERRORS = ("database is locked", "deadlock", "OperationalError", "Traceback")
 
@@ -39,30 +39,41 @@ def outcome(seed: int) -> Outcome:
 def write(uri: str, first: int, last: int) -> None:
     """Write the trials with these seeds through a tracker, in batches."""
     tracker = Tracker(lambda: open_writer(uri, EXPERIMENT))
+    wait()
     tracker.open()
+    wait()
     for start in range(first, last, 10):
         tracker.submit([outcome(seed) for seed in range(start, start + 10)])
     tally = tracker.close(120)
     assert (tally.finished, tally.lost, tally.waiting) == (last - first, (), 0), tally
 
 
-def write_at_once(folder: Path, *uris: str) -> None:
+def wait() -> None:
+    """Until all the others are as far."""
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
+
+
+def write_at_once(*uris: str) -> None:
     """Let all processes write, each in one of these ways to the store; raises AssertionError if one had trouble."""
-    go = folder / "go"
     spans = [
         (uri, str(first), str(last)) for uri, (first, last) in zip(itertools.cycle(uris), SPANS, strict=False)
     ]
+    pipe = subprocess.PIPE
     writers = [
-        subprocess.Popen(
-            [sys.executable, __file__, *span, str(go)],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
+        subprocess.Popen([sys.executable, __file__, *span], stdin=pipe, stdout=pipe, stderr=pipe, text=True)
         for span in spans
-    ]  # fmt: skip
-    for writer in writers:
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == "ready\n"
-    go.touch()
+    ]
+    for _ in range(2):
+        for writer in writers:
+            assert writer.stdout is not None
+            if writer.stdout.readline() != "ready\n":
+                raise AssertionError(writer.communicate(timeout=60)[1])
+        for writer in writers:
+            assert writer.stdin is not None
+            writer.stdin.write("\n")
+            writer.stdin.flush()
     ended = [(*writer.communicate(timeout=300), writer.returncode) for writer in writers]
     for _, told, code in ended:
         assert code == 0, told
@@ -83,8 +94,4 @@ EXPECTED = {TrialConfig(seed=seed, epochs=10).id: "FINISHED" for seed in range(1
 
 
 if __name__ == "__main__":
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    while not Path(sys.argv[4]).exists():
-        time.sleep(0.01)
     write(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

@@ -92,11 +92,9 @@ def test_a_sweep_and_its_figures_are_the_same_on_every_store(
 
 
 @pytest.mark.slow
-def test_four_processes_create_and_write_a_database_at_once(
-    database: str, postgresql: PostgreSQL, tmp_path: Path
-) -> None:
+def test_four_processes_create_and_write_a_database_at_once(database: str, postgresql: PostgreSQL) -> None:
     before = len(postgresql.log())
-    write_at_once(tmp_path, database)
+    write_at_once(database)
     assert runs_of(database) == EXPECTED
     assert not any(words in postgresql.log()[before:] for words in TROUBLE)
 
@@ -104,11 +102,11 @@ def test_four_processes_create_and_write_a_database_at_once(
 @pytest.mark.slow
 @pytest.mark.parametrize("directly_too", [False, True])
 def test_four_processes_write_through_a_server_at_once(
-    directly_too: bool, database: str, serve: Callable[[str], Server], postgresql: PostgreSQL, tmp_path: Path
+    directly_too: bool, database: str, serve: Callable[[str], Server], postgresql: PostgreSQL
 ) -> None:
     server = serve(database)
     before = len(postgresql.log())
-    write_at_once(tmp_path, server.uri, *([database] if directly_too else []))
+    write_at_once(server.uri, *([database] if directly_too else []))
     assert runs_of(server.uri) == runs_of(database) == EXPECTED
     assert "deadlock" not in postgresql.log()[before:]
 

@@ -95,11 +95,11 @@ def test_a_dry_run_takes_no_lease(start: Start, here: Path) -> None:
 @pytest.mark.slow
 def test_four_processes_write_a_new_file_at_once(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    write_at_once(tmp_path, uri)
+    write_at_once(uri)
     assert runs_of(uri) == EXPECTED
 
 
 @pytest.mark.slow
-def test_four_processes_write_through_a_server_at_once(server: Server, tmp_path: Path) -> None:
-    write_at_once(tmp_path, server.uri)
+def test_four_processes_write_through_a_server_at_once(server: Server) -> None:
+    write_at_once(server.uri)
     assert runs_of(server.uri) == EXPECTED
