@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import signal
@@ -29,32 +30,53 @@ class Nodes:
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_TMPDIR": str(self.folder),
             "RAY_USAGE_STATS_ENABLED": "0",
+            # A node that is silent is lost after 5 seconds instead of a minute.
+            "RAY_health_check_initial_delay_ms": "1000",
+            "RAY_health_check_period_ms": "1000",
+            "RAY_health_check_timeout_ms": "2000",
+            "RAY_health_check_failure_threshold": "3",
         }
         port = self.address.rpartition(":")[2]
         head = ["--head", f"--port={port}", "--include-dashboard=false", f"--num-cpus={head_cpus}"]
-        self._processes = [self._start(head, {})]
-        self._wait()
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._start(head, {})
 
     def add(self, cpus: int = 1, **variables: str) -> subprocess.Popen[bytes]:
         """One more worker node, which has these environment variables."""
-        process = self._start([f"--address={self.address}", f"--num-cpus={cpus}"], variables)
-        self._processes.append(process)
-        return process
+        return self._start([f"--address={self.address}", f"--num-cpus={cpus}"], variables)
+
+    def kill(self, node: subprocess.Popen[bytes]) -> None:
+        """End a node and all that runs on it at once, as if its machine had lost power."""
+        signal_all(node, signal.SIGKILL)
+        node.wait()
+
+    def freeze(self, node: subprocess.Popen[bytes]) -> None:
+        """Stop a node and all that runs on it, as if its network were cut; SIGCONT lets it go on."""
+        signal_all(node, signal.SIGSTOP)
+
+    def thaw(self, node: subprocess.Popen[bytes]) -> None:
+        """Let a frozen node go on."""
+        signal_all(node, signal.SIGCONT)
 
     def end(self) -> None:
         """End all nodes, and whatever still runs out of their folder."""
         for process in self._processes:
             process.send_signal(signal.SIGTERM)
         for process in self._processes:
-            process.wait(timeout=60)
+            try:
+                process.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                process.kill()
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit() and int(entry.name) != os.getpid() and self._is_ours(entry):
                 os.kill(int(entry.name), signal.SIGKILL)
 
     def _start(self, arguments: list[str], variables: dict[str, str]) -> subprocess.Popen[bytes]:
+        """Returns once it is up: nodes of one machine that start at the same time may take each other's ports."""
         common = ["--block", "--node-ip-address=127.0.0.1", "--object-store-memory=100000000"]
-        with (self.folder / "log").open("a") as log:
-            return subprocess.Popen(
+        path = self.folder / f"node{len(self._processes)}.log"
+        with path.open("w") as log:
+            process = subprocess.Popen(
                 [sys.executable, "-c", START, "start", *common, *arguments],
                 env=self.environment | variables,
                 cwd=self.folder,
@@ -62,19 +84,33 @@ class Nodes:
                 stderr=log,
                 start_new_session=True,
             )
-
-    def _wait(self) -> None:
+        self._processes.append(process)
         deadline = time.monotonic() + 120
-        host, _, port = self.address.partition(":")
-        while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex((host, int(port))) == 0:
-                    return
-            time.sleep(0.2)
-        raise AssertionError((self.folder / "log").read_text())
+        while "Ray runtime started" not in path.read_text():
+            assert process.poll() is None, path.read_text()
+            assert time.monotonic() < deadline, path.read_text()
+            time.sleep(0.1)
+        return process
 
     def _is_ours(self, entry: Path) -> bool:
         try:
             return str(self.folder).encode() in (entry / "cmdline").read_bytes()
         except OSError:  # it has ended by itself
             return False
+
+
+def signal_all(process: subprocess.Popen[bytes], number: int) -> None:
+    """Send a signal to a process and to all that it, or they, have started; to those first."""
+    for pid in reversed(tree(process.pid)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def tree(pid: int) -> list[int]:
+    """A process and its descendants."""
+    found = [pid]
+    with contextlib.suppress(OSError):
+        for children in Path(f"/proc/{pid}/task").glob("*/children"):
+            for child in children.read_text().split():
+                found += tree(int(child))
+    return found
