@@ -8,13 +8,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
-from scipy.special import ndtr, stdtr, stdtrit
+from scipy.special import stdtr, stdtrit
 
 Floats = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
 
 RESAMPLES = 2000
-"""Bootstrap resamples behind every interval that is not a t-interval."""
+"""Bootstrap resamples, where a statistic is not a mean of one number per seed."""
 
 
 def named_generator(purpose: str) -> np.random.Generator:
@@ -39,10 +39,7 @@ def t_test(values: Floats) -> Estimate:
     count = len(values)
     if count < 2:
         return Estimate(float(values.mean()) if count else float("nan"), *[float("nan")] * 3)
-    mean, error = float(values.mean()), float(values.std(ddof=1)) / count**0.5
-    half = float(stdtrit(count - 1, 0.975)) * error
-    p = 2 * float(stdtr(count - 1, -abs(mean) / error)) if error > 0 else float(mean == 0)
-    return Estimate(mean, mean - half, mean + half, p)
+    return _student(float(values.mean()), float(values.std(ddof=1)) / count**0.5, count - 1)
 
 
 def sign_test(successes: int, trials: int) -> Estimate:
@@ -84,30 +81,25 @@ def resampled_counts(seeds: int, purpose: str, resamples: int = RESAMPLES) -> np
     return generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
 
 
-def bootstrap_interval(estimates: Floats, seeds: int, level: float = 0.95) -> tuple[float, float]:
-    """Expanded percentile interval of bootstrap ``estimates`` [resample] over ``seeds`` seeds; NaN below 2
-    seeds.
+def bootstrap_t(effect: float, estimates: Floats, seeds: int) -> Estimate:
+    """Student's interval and two-sided p of ``effect``, with the spread of bootstrap ``estimates`` [resample].
 
-    The plain percentile interval is far too narrow for a handful of seeds; its tail probability is widened to
-    what a t-interval of the same data would have. At three seeds this is the whole range of the resamples.
-    Source: Hesterberg 2015, What Teachers Should Know About the Bootstrap, section 5.3.
+    The spread is widened by n / (n - 1), because resamples of n seeds vary too little: for a mean this is
+    :func:`t_test`, which covers what it says. A percentile interval of a mean, even the expanded one of Hesterberg
+    2015, covers 76 % for 3 seeds and 92 % for 5, and a p counted from the resamples could never be small: 5
+    seeds have 126 of them. NaN below 2 seeds, or without a finite estimate.
     """
     finite = estimates[np.isfinite(estimates)]
     if seeds < 2 or not len(finite):
-        return float("nan"), float("nan")
-    tail = float(ndtr(-np.sqrt(seeds / (seeds - 1)) * stdtrit(seeds - 1, (1 + level) / 2)))
-    low, high = np.quantile(finite, [tail, 1 - tail])
-    return float(low), float(high)
+        return Estimate(effect, *[float("nan")] * 3)
+    spread = float(np.std(finite)) * (seeds / (seeds - 1)) ** 0.5
+    return _student(effect, spread, seeds - 1)
 
 
-def bootstrap_p(effect: float, estimates: Floats, seeds: int) -> float:
-    """Two-sided p of ``effect`` from bootstrap ``estimates`` [resample]: Student's t with their spread.
-
-    The spread is widened by n / (n - 1) as the interval is, because resamples of n seeds vary too little. A
-    p counted from the resamples themselves could never be small: 5 seeds have 126 of them.
-    """
-    spread = float(np.std(estimates[np.isfinite(estimates)])) * (seeds / (seeds - 1)) ** 0.5
-    return 2 * float(stdtr(seeds - 1, -abs(effect) / spread)) if spread > 0 else float(effect == 0)
+def _student(effect: float, error: float, freedom: int) -> Estimate:
+    half = float(stdtrit(freedom, 0.975)) * error
+    p = 2 * float(stdtr(freedom, -abs(effect) / error)) if error > 0 else float(effect == 0)
+    return Estimate(effect, effect - half, effect + half, p)
 
 
 def permutation_p_of_range(values: Floats, purpose: str, shuffles: int = RESAMPLES) -> float:

@@ -10,10 +10,11 @@ Declared before looking:
   wide nets; half a point is some standard errors of a mean of five seeds on 10,000 examples.
 - Effect: least squares slope of log2(optimum) on the level, in doublings of the width per unit of noise. Smallest
   that would matter: half a doubling.
-- Interval: bootstrap of the seeds, 2,000 resamples, expanded percentiles. p: two-sided, 10,000 permutations of
-  the levels within each seed, whole profiles over widths at once and each less its mean, since the claim is not
-  about how accurate a level is but where it is best. (The optimum is one of few widths: where all resamples agree
-  the interval is a point.)
+- Interval: Student's t over seeds with the spread of the bootstrap of the seeds, 2,000 resamples. p: two-sided,
+  10,000 permutations of the levels within each seed, whole profiles over widths at once and each less its mean,
+  since the claim is not about how accurate a level is but where it is best. (The optimum is one of few widths:
+  where all resamples agree the interval is a point. In simulations of 3 to 10 seeds it covers the true slope
+  in 90 to 100 %. It was first declared by expanded percentiles, which cover 83 % with 3 seeds.)
 - An optimum at the largest width is censored: it may lie beyond. At a noisy level the slope is then at least as
   large as measured (its upper end is unknown); on real data nothing is decided.
 - A width at which a trial diverged is left out, and then a seed that lacks a trial. At least 3 seeds, 3 widths
@@ -30,7 +31,7 @@ import pandas as pd
 
 from analysis import _frames, _noise
 from analysis._power import units_by_scaling
-from analysis._statistics import Floats, bootstrap_interval, named_generator, resampled_counts
+from analysis._statistics import Floats, bootstrap_t, named_generator, resampled_counts
 from analysis.claims import _trials
 from analysis.claims._finding import Finding, few_seeds, runs_for
 
@@ -59,11 +60,11 @@ def _finding(panel: str, kind: str, rows: pd.DataFrame) -> Finding:
     widths, levels, values = _profiles(rows)
     seeds, runs = len(values), len(rows)
     missing, more = few_seeds(seeds, runs)
+    detail = _trials.sentence(_described(widths, levels, values), _left_out(rows, widths, seeds))
     if len(widths) < WIDTHS_NEEDED or len(levels) < LEVELS_NEEDED:
         counts = f"{_frames.counted(len(widths), 'width')}, {_frames.counted(len(levels), 'level')} below 1"
         missing = f"{counts}; needs {WIDTHS_NEEDED} and {LEVELS_NEEDED}"
-        return replace(_BLANK, panel=panel, part=kind, n=seeds, missing=missing)
-    detail = _trials.sentence(_described(widths, levels, values), _left_out(rows, widths, seeds))
+        return replace(_BLANK, panel=panel, part=kind, n=seeds, missing=missing, detail=detail)
     if missing:
         return replace(
             _BLANK, panel=panel, part=kind, n=seeds, missing=missing, more_runs=more, detail=detail
@@ -71,7 +72,7 @@ def _finding(panel: str, kind: str, rows: pd.DataFrame) -> Finding:
     best = optimum(widths, values.mean(axis=0))
     effect = float(slope(levels, best))
     drawn = np.tensordot(resampled_counts(seeds, f"{ID} bootstrap") / seeds, values, axes=1)
-    low, high = bootstrap_interval(slope(levels, optimum(widths, drawn)), seeds)
+    _, low, high, _ = bootstrap_t(effect, slope(levels, optimum(widths, drawn)), seeds)
     p = _permutation_p(widths, levels, values, effect)
     at_end = best == np.log2(widths[-1])
     return replace(
@@ -91,7 +92,7 @@ def _profiles(rows: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
     widths, levels = (np.sort(sound[name].unique()).astype(float) for name in ("width", "level"))
     grid = pd.MultiIndex.from_product([levels, widths])
     complete = table.reindex(columns=grid).dropna().to_numpy(dtype=np.float64)
-    return widths, levels, complete.reshape(-1, len(levels), len(widths))
+    return widths, levels, complete.reshape(len(complete), len(levels), len(widths))
 
 
 def optimum(widths: Floats, accuracy: Floats) -> Floats:
@@ -119,7 +120,7 @@ def _permutation_p(widths: Floats, levels: Floats, values: Floats, effect: float
 
 
 def _described(widths: Floats, levels: Floats, values: Floats) -> str:
-    if not len(values):
+    if not values.size:
         return ""
     best = 2 ** optimum(widths, values.mean(axis=0))
     pairs = [

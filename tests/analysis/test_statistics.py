@@ -64,15 +64,17 @@ def test_one_seed_has_no_interval_and_none_leaves_zero_to_one() -> None:
     assert high[1] == 1.0
 
 
-@pytest.mark.parametrize("seeds", [3, 5, 10])
-def test_the_bootstrap_interval_covers_the_mean_about_as_often_as_it_says(seeds: int) -> None:
+@pytest.mark.parametrize("seeds", [3, 4, 5, 10])
+def test_an_interval_over_seeds_covers_the_mean_in_95_percent_however_few_they_are(seeds: int) -> None:
     generator = np.random.default_rng(0)
     counts = statistics.resampled_counts(seeds, "coverage")
-    hits = 0
-    for _ in range(300):
-        low, high = statistics.bootstrap_interval(counts @ generator.normal(size=seeds) / seeds, seeds)
-        hits += low <= 0 <= high
-    assert hits / 300 > {3: 0.7, 5: 0.88, 10: 0.9}[seeds]
+    samples = generator.normal(size=(1000, seeds))
+    means = samples @ counts.T / seeds
+    found = [
+        statistics.bootstrap_t(sample.mean(), drawn, seeds)
+        for sample, drawn in zip(samples, means, strict=True)
+    ]
+    assert 0.93 < np.mean([low <= 0 <= high for _, low, high, _ in found]) < 0.97
 
 
 def test_resampling_is_the_same_each_time_and_differs_by_purpose() -> None:
@@ -129,10 +131,19 @@ def test_a_sign_test_of_no_trial_says_nothing() -> None:
     assert np.isnan(statistics.sign_test(0, 0)).all()
 
 
-def test_the_p_of_a_bootstrapped_mean_is_about_that_of_the_t_test() -> None:
+def test_the_bootstrap_of_a_mean_gives_about_the_t_test_of_its_units() -> None:
     sample = np.random.default_rng(0).normal(0.5, 1, size=8)
     drawn = statistics.resampled_counts(8, "p") @ sample / 8
-    expected = statistics.t_test(sample).p
-    assert statistics.bootstrap_p(sample.mean(), drawn, 8) == pytest.approx(expected, rel=0.3)
-    assert statistics.bootstrap_p(0.0, np.zeros(10), 8) == 1
-    assert statistics.bootstrap_p(1.0, np.ones(10), 8) == 0
+    np.testing.assert_allclose(
+        statistics.bootstrap_t(float(sample.mean()), drawn, 8)[:3], statistics.t_test(sample)[:3], atol=0.05
+    )
+    found = statistics.bootstrap_t(float(sample.mean()), drawn, 8)
+    assert found.p == pytest.approx(statistics.t_test(sample).p, rel=0.3)
+    assert (found.p < 0.05) == (found.low > 0)
+
+
+def test_resamples_that_agree_are_certain_and_one_seed_says_nothing() -> None:
+    assert statistics.bootstrap_t(0.0, np.zeros(10), 8) == (0, 0, 0, 1)
+    assert statistics.bootstrap_t(1.0, np.ones(10), 8) == (1, 1, 1, 0)
+    for drawn, seeds in ((np.ones(10), 1), (np.full(10, np.nan), 5)):
+        assert np.isnan(statistics.bootstrap_t(1.0, drawn, seeds)[1:]).all()
