@@ -19,13 +19,25 @@ def by_kind(
     """Panel, kind of noise, and its trials with ``level`` (0: real data) and boolean ``diverged``.
 
     Only trials without a regularizer. One that is there twice, because its critical samples were counted in
-    two ways, counts once. ``ignoring``: see :func:`analysis._frames.panels`.
+    two ways, or in one of them not at all, counts once: see :func:`_most_measured_first`. ``columns``: the metrics
+    that the claim needs are among them. ``ignoring``: see :func:`analysis._frames.panels`.
     """
-    trials = _frames.with_columns(trials, {*_noise.COLUMNS, *columns})
+    columns = {*_noise.COLUMNS, *columns}
+    trials = _most_measured_first(_frames.with_columns(trials, {*columns, "csr_examples"}), columns)
     rows = _noise.by_kind(trials, ignoring).drop_duplicates(_CELL)
     rows = rows.assign(diverged=rows["diverged"].fillna(0).gt(0))
     for (panel, kind), group in rows.groupby(["panel", "kind"], sort=True):
         yield str(panel), str(kind), group
+
+
+def _most_measured_first(trials: pd.DataFrame, columns: set[str]) -> pd.DataFrame:
+    """First the trials that have most of the columns, then those with critical samples of more examples, then by id.
+
+    A trial without a metric stays where it is the only one, because it may have diverged, which counts.
+    """
+    known, examples = trials[sorted(columns)].notna().sum(axis=1), trials["csr_examples"].fillna(0)
+    order = pd.DataFrame({"known": -known.array, "examples": -examples.array, "trial": trials.index})
+    return trials.iloc[order.sort_values(["known", "examples", "trial"]).index]
 
 
 def histories(trials: pd.DataFrame, curves: pd.DataFrame, metric: str) -> dict[str, tuple[Floats, Floats]]:

@@ -28,7 +28,7 @@ from analysis.claims._finding import Finding, few_seeds, runs_for
 
 ID = "C15"
 SWEEP = "noise"
-COLUMNS = _noise.COLUMNS
+COLUMNS = (*_noise.COLUMNS, "csr_train")
 CURVES = ("csr_train",)
 TEST = "sign test at others' peak"
 MARGIN = 0.1
