@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import log_ndtr
@@ -11,7 +13,8 @@ from statsmodels.duration.survfunc import survdiff
 from analysis._statistics import Booleans, Floats
 
 _PRECISE = {"ftol": 1e-14, "gtol": 1e-9, "maxiter": 2000, "maxfun": 20_000}
-_SPARE = 2  # observed times beyond the coefficients, so that a spread is left to estimate
+SPARE = 2
+"""Observed times that are needed beyond the coefficients, so that a spread is left to estimate."""
 
 
 def censored_log_normal(design: Floats, log_times: Floats, observed: Booleans) -> Floats | None:
@@ -25,7 +28,7 @@ def censored_log_normal(design: Floats, log_times: Floats, observed: Booleans) -
     """
     columns = design.shape[1]
     known = design[observed]
-    if observed.sum() < columns + _SPARE or np.linalg.matrix_rank(known) < columns:
+    if observed.sum() < columns + SPARE or np.linalg.matrix_rank(known) < columns:
         return None
     # An orthonormal design and centred times: the numerical search is then equally easy in all directions.
     basis, back = np.linalg.qr(design)
@@ -52,17 +55,33 @@ def censored_log_normal(design: Floats, log_times: Floats, observed: Booleans) -
     return np.asarray(np.linalg.solve(back, best[:-1] / best[-1]) + shift)
 
 
-def log_rank_p(times: Floats, observed: Booleans, group: Booleans, strata: np.ndarray) -> float:
-    """Two-sided p of the stratified log-rank test that both groups have one distribution of ``times`` [run].
+class LogRank(NamedTuple):
+    """``excess``: events observed in the group less those expected; positive where its times are the shorter ones.
+
+    ``p`` is two-sided.
+    """
+
+    excess: float
+    p: float
+
+
+def log_rank(times: Floats, observed: Booleans, group: Booleans, strata: np.ndarray) -> LogRank:
+    """Stratified log-rank test that both groups have one distribution of ``times`` [run].
 
     NaN where nothing can be compared: no stratum in which a time was observed while both groups were at risk.
     """
-    if not any(
-        _comparable(*(values[strata == s] for values in (times, observed, group))) for s in set(strata)
-    ):
-        return float("nan")
+    parts = [tuple(values[strata == s] for values in (times, observed, group)) for s in np.unique(strata)]
+    if not any(_comparable(*part) for part in parts):
+        return LogRank(float("nan"), float("nan"))
     statistic, _ = survdiff(times, observed.astype(int), group.astype(int), strata=strata)
-    return float(chi2.sf(statistic, 1))  # survdiff's own p is 1 - cdf, which is 0 below 1e-16
+    # survdiff's own p is 1 - cdf, which is 0 below 1e-16; its statistic has lost the direction.
+    return LogRank(sum(_excess(*part) for part in parts), float(chi2.sf(statistic, 1)))
+
+
+def _excess(times: Floats, observed: Booleans, group: Booleans) -> float:
+    """Each event in the group counts 1, less the group's share of those at risk at every event."""
+    at_risk = (times[None, :] >= times[observed][:, None]).astype(float)
+    return float(group[observed].sum() - (at_risk @ group / at_risk.sum(axis=1)).sum())
 
 
 def _comparable(times: Floats, observed: Booleans, group: Booleans) -> bool:

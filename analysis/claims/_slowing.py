@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import _frames, _noise
-from analysis._censored import censored_log_normal
+from analysis._censored import SPARE, censored_log_normal
 from analysis._power import units_for_t
 from analysis._statistics import Floats, t_test
 from analysis.claims import _trials
@@ -69,22 +69,33 @@ def _finding(panel: str, kind: str, rows: pd.DataFrame, question: Question) -> F
 
 
 def _short(timed: pd.DataFrame, question: Question) -> str:
-    """Which of the two factors does not vary, if one does not."""
-    values = timed[question.varied].nunique(), timed["level"].nunique()
+    """What there is of the two factors, if a full grid of it has too few trials of a seed for the regression."""
+    values, levels = timed[question.varied].nunique(), timed["level"].nunique()
     name = question.varied.replace("_", " ")
-    counts = f"{_frames.counted(values[0], name)}, {_frames.counted(values[1], 'level')}"
-    return f"{counts}; needs 2 of each" if min(values) < 2 else ""
+    counts = f"{_frames.counted(values, name)}, {_frames.counted(levels, 'level')}"
+    return f"{counts}; needs 3 of each" if values * levels < values + levels + SPARE else ""
 
 
 def interaction(rows: pd.DataFrame, varied: str) -> float | None:
     """By how many doublings of the epochs a doubling of ``varied`` has more effect at level 1 than at level 0.
 
-    Censored log-normal regression of one seed's trials; None where too few of them converged.
+    Censored log-normal regression of one seed's trials, with an indicator for each level and each value of
+    ``varied``; None where too few trials converged. A level or value at which none did is left out: its own
+    indicator explains it whatever the rest, so that the likelihood of the rest is the same without it.
     """
+    for factor in ("level", varied):
+        rows = rows[rows["converged"].gt(0).groupby(rows[factor]).transform("any")]
+    if rows.empty:
+        return None
     doublings = np.log2(rows[varied].to_numpy(dtype=np.float64))
     doublings = doublings - doublings.mean()
     level = rows["level"].to_numpy(dtype=np.float64)
-    design = np.column_stack([np.ones(len(rows)), doublings, level, doublings * level])
+    design = np.column_stack([_indicators(level), _indicators(doublings)[:, 1:], doublings * level])
     times: Floats = np.log2(rows["convergence_epoch"].to_numpy(dtype=np.float64))
     fit = censored_log_normal(design, times, rows["converged"].to_numpy(dtype=np.float64) > 0)
-    return float(fit[3]) if fit is not None and math.isfinite(fit[3]) else None
+    return float(fit[-1]) if fit is not None and math.isfinite(fit[-1]) else None
+
+
+def _indicators(values: Floats) -> Floats:
+    """A column for each distinct value [run, distinct]: 1 where a run has it."""
+    return np.asarray(values[:, None] == np.unique(values), dtype=np.float64)

@@ -63,6 +63,23 @@ def slowed(
     return timed(trials, log2_epochs.to_numpy(), seed=seed)
 
 
+def stepped(
+    seeds: int, varied: str, slope: float, bend: float = 0.0, interaction: float = 0.0, seed: int = 0
+) -> pd.DataFrame:
+    """Random labels cost a jump and little more from there; about half of them are censored at the cap.
+
+    A doubling of ``varied`` changes log2(epochs) by ``slope`` and ``bend``, alike at all levels, and by
+    ``interaction`` times the level.
+    """
+    values = (100, 200, 400, 800, 1600)
+    grid = {"widths": (128,), "sizes": (1000,)} | {{"width": "widths", "train_size": "sizes"}[varied]: values}
+    trials = cells(range(seeds), levels=(0, 0.25, 0.5, 0.75, 1), kinds=("randY",), **grid)
+    doublings, level = np.log2(trials[varied] / 400), trials["corruption_level"]
+    log2_epochs = 5 + slope * doublings + bend * (doublings - 2 * np.sign(-slope)) ** 2
+    log2_epochs += 2.35 * (level > 0) + (0.1 + interaction * doublings) * level
+    return timed(trials, log2_epochs.to_numpy(), noise=0.12, seed=seed)
+
+
 def peaked(seeds: int, doublings: float, noise: float = 0.002, seed: int = 0) -> pd.DataFrame:
     """Best validation accuracy rises with the width up to an optimum, which grows by ``doublings`` with the level."""
     trials = cells(range(seeds), levels=(0.0, 0.2, 0.4, 0.6, 0.8, 1.0), widths=(8, 16, 32, 64, 128, 256))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis._censored import censored_log_normal, log_rank_p
+from analysis._censored import censored_log_normal, log_rank
 
 
 def design_of(generator: np.random.Generator, runs: int) -> np.ndarray:
@@ -75,12 +75,16 @@ def test_the_log_rank_test_is_the_one_by_hand() -> None:
     expected = 2 / 4 + 1 / 3 + 1 / 2 + 2 / 4 + 1 / 3
     variance = 1 / 4 + 2 / 9 + 1 / 4 + 1 / 4 + 2 / 9
     statistic = (3 - expected) ** 2 / variance
-    assert log_rank_p(times, observed, group, strata) == pytest.approx(stats.chi2.sf(statistic, 1))
+    found = log_rank(times, observed, group, strata)
+    assert found.excess == pytest.approx(3 - expected)
+    assert found.p == pytest.approx(stats.chi2.sf(statistic, 1))
+    swapped = log_rank(times, observed, ~group, strata)
+    assert (swapped.excess, swapped.p) == pytest.approx((expected - 3, found.p))
 
 
 def test_strata_that_cannot_be_compared_have_no_p() -> None:
     one = np.ones(4)
     flags = np.array([True, True, False, False])
-    assert np.isnan(log_rank_p(one, np.zeros(4, dtype=bool), flags, one))  # nothing observed
-    assert np.isnan(log_rank_p(np.arange(4.0), one > 0, flags, flags))  # a group in each stratum
-    assert np.isnan(log_rank_p(one, one > 0, flags, one))  # all at once: no variance
+    assert np.isnan(log_rank(one, np.zeros(4, dtype=bool), flags, one)).all()  # nothing observed
+    assert np.isnan(log_rank(np.arange(4.0), one > 0, flags, flags)).all()  # a group in each stratum
+    assert np.isnan(log_rank(one, one > 0, flags, one)).all()  # all at once: no variance

@@ -8,6 +8,7 @@ import planted
 import pytest
 
 from analysis import claims
+from analysis._statistics import t_test
 from analysis.claims import _slowing, c6, c9
 from analysis.claims._finding import Finding, Judged, judge
 
@@ -174,6 +175,74 @@ def test_a_width_with_a_diverged_trial_and_a_seed_with_a_missing_one_are_left_ou
     judged = found("C6", trials.assign(diverged=trials["diverged"].mask(at, 1.0))[~lost])["randX"]
     assert judged.finding.n == 4
     assert "width 8 left out, where a trial diverged; 1 incomplete seed left out" in judged.finding.detail
+
+
+@pytest.mark.parametrize(("claim", "varied", "slope"), [("C7", "width", -0.45), ("C8", "train_size", 0.45)])
+@pytest.mark.parametrize("bend", [0.0, 0.05])
+def test_a_jump_at_the_lowest_level_and_a_bend_are_no_interaction_in_spite_of_censoring(
+    claim: str, varied: str, slope: float, bend: float
+) -> None:
+    """With both as straight lines p is below .05 in 46 to 100 %, with the factor alone as one in up to 34 %."""
+    trials = planted.stepped(150, varied, slope, bend).assign(level=lambda table: table["corruption_level"])
+    assert 0.3 < (trials["converged"] == 0).mean() < 0.6
+    found_by_seed = [_slowing.interaction(rows, varied) for _, rows in trials.groupby("seed")]
+    effects = np.array([value for value in found_by_seed if value is not None])
+    assert len(effects) > 135
+    assert abs(np.mean(effects)) < 0.1
+    p = [t_test(effects[first : first + 3]).p for first in range(0, 135, 3)]
+    assert np.mean(np.array(p) < 0.05) < 0.16  # of 45
+    sign = -1 if claim == "C7" else 1
+    three = trials[trials["seed"] < 3].drop(columns="level")
+    assert found(claim, three)["randY"].finding.effect == pytest.approx(sign * np.mean(effects[:3]))
+
+
+def test_a_width_at_which_nothing_converged_says_nothing_of_the_interaction() -> None:
+    trials = planted.stepped(1, "width", -0.45, interaction=-0.4).assign(
+        level=lambda t: t["corruption_level"]
+    )
+    narrow = trials["width"] == 100
+    never = trials.assign(converged=trials["converged"].mask(narrow, 0.0))
+    known = _slowing.interaction(never, "width")
+    assert known == pytest.approx(-0.4, abs=0.3)
+    assert known == pytest.approx(_slowing.interaction(trials[~narrow], "width") or 0.0, abs=1e-6)
+
+
+def outweighed(slow: float = 1024) -> pd.DataFrame:
+    """Random inputs take a little longer at all widths but one, where they take a fiftieth of the time."""
+    trials = planted.cells(
+        range(5), levels=(0, 1), kinds=("randX",), widths=(16, 32, 64, 128, 256, 512, 1024)
+    )
+    noisy, fast = trials["corruption"] == "randX", trials["width"] == slow
+    longer = np.where(fast, 4 + trials["seed"], 210 + trials["seed"])
+    return trials.assign(convergence_epoch=np.where(noisy, longer, 200.0 + trials["seed"]))
+
+
+def test_c9_is_open_where_its_ranks_and_its_ratio_point_in_opposite_directions() -> None:
+    judged = found("C9", outweighed())["randX faster"]
+    assert judged.finding.effect > 0.5  # as the claim says, by the mean ratio
+    assert judged.verdict == "not enough data"
+    assert judged.reason.startswith("widths or sizes disagree")
+    for verdict, trials in (
+        ("not supported here", outweighed(slow=0)),
+        (
+            "supported here",
+            planted.named(pd.concat([outweighed(slow=w).query(f"width == {w}") for w in (16, 32)])),
+        ),
+    ):
+        judged = found("C9", trials)["randX faster"]
+        assert (judged.verdict, judged.finding.undecided) == (verdict, "")
+
+
+def test_c9_takes_what_a_seed_does_to_all_its_cells_for_one_observation() -> None:
+    """The log-rank test alone finds an effect in a quarter of these, whose noisy sides have one shift per seed."""
+    generator = np.random.default_rng(0)
+    grid = planted.cells(range(3), levels=(0, 1), kinds=("randY",), widths=(16, 32, 64, 128))
+    grid = grid.assign(level=grid["corruption_level"], diverged=False)
+    p = []
+    for number in range(100):
+        shift = 0.4 * generator.normal(size=3)[grid["seed"]] * grid["level"]
+        p.append(c9._finding("p", "randY", planted.timed(grid, 5 + shift.to_numpy(), seed=number)).p)
+    assert np.mean(np.array(p) < 0.05) < 0.09
 
 
 def share_of_false_alarms(findings: list[Finding]) -> float:
