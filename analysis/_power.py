@@ -50,8 +50,14 @@ def units_by_scaling(units: int, effect: float, p: float, alpha: float) -> int |
 
 
 def _first(normal: float, enough: Callable[[Floats], Booleans], least: int = 1) -> int | None:
-    """The smallest number that is enough, searched around that of the normal approximation."""
-    if normal > MOST:
-        return None
-    units = np.arange(max(least, int(normal / 2)), 1.2 * normal + 50)
-    return int(units[np.argmax(enough(units))])
+    """The smallest number that is enough, searched from half that of the normal approximation on.
+
+    At very small levels the approximation is far too small: Student's tails are heavier than the normal ones.
+    """
+    start, stop = max(least, int(normal / 2)) if normal <= MOST else MOST, 1.2 * normal + 50
+    while start < MOST:
+        units = np.arange(start, min(stop, MOST))
+        if (found := enough(units)).any():
+            return int(units[np.argmax(found)])
+        start, stop = int(units[-1]) + 1, 2 * stop
+    return None

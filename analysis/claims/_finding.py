@@ -71,31 +71,36 @@ def judge(findings: Sequence[Finding]) -> list[Judged]:
     """The verdicts, with the p of all findings corrected together by Holm's method."""
     p = np.array([finding.p for finding in findings], dtype=float)
     tested = np.isfinite(p)
-    corrected = np.full(len(p), NAN)
+    corrected, levels = np.full(len(p), NAN), np.full(len(p), ALPHA)
     if tested.any():
         corrected[tested] = multipletests(p[tested], method="holm")[1]
-    return [_judged(finding, float(q)) for finding, q in zip(findings, corrected, strict=True)]
+        # Not ALPHA * p / corrected: a corrected p is at most 1 and at least that of any smaller p.
+        rank = np.argsort(np.argsort(p[tested], kind="stable"))
+        levels[tested] = ALPHA / (tested.sum() - rank)
+    return [
+        _judged(finding, float(q), float(level))
+        for finding, q, level in zip(findings, corrected, levels, strict=True)
+    ]
 
 
-def _judged(finding: Finding, p_holm: float) -> Judged:
-    """In this order: nothing tested, surely not so, open for a reason of its own, shown, not shown yet.
+def _judged(finding: Finding, p_holm: float, level: float) -> Judged:
+    """In this order: nothing tested, against, open for a reason of its own, surely not so, shown, not shown yet.
 
-    An effect that is there beyond chance and surely too small to matter is not support.
+    An effect that is there beyond chance and surely too small to matter is not support. ``level``: what Holm's
+    method asks of this p, as one of all that are tested.
     """
-    # The level that Holm's method asks of this p, as one of all that are tested.
-    alpha = ALPHA * finding.p / p_holm if p_holm > 0 else ALPHA
-    more = finding.more_runs(alpha)
+    more = finding.more_runs(level)
     takes = f"about {_frames.counted(more, 'more run')}" if more else ""
     verdict: Verdict = "not enough data"
     if finding.missing or math.isnan(finding.p):
         reason = _joined(finding.missing or "nothing to test", takes)
     elif finding.against:
         verdict, reason = "not supported here", finding.against
+    elif finding.undecided:
+        reason = _joined(finding.undecided, takes)
     elif finding.high < finding.margin:
         surely = "the other way" if finding.high < 0 else f"below {finding.margin:.2g}"
         verdict, reason = "not supported here", f"surely {surely}"
-    elif finding.undecided:
-        reason = _joined(finding.undecided, takes)
     elif p_holm < ALPHA and finding.effect > 0:
         verdict, reason, more = "supported here", "", 0
     else:

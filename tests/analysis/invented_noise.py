@@ -132,8 +132,9 @@ def _noise(seeds: int, **shared: object) -> list[TrialConfig]:
 
 @cache
 def scene(sweep: str, name: str) -> Frames:
-    """Trials of a sweep: ``nothing``, ``one trial``, ``many``, ``two panels`` (of two nets, one trial missing), or
-    ``troubled``: on 40 % random labels a trial diverged, and training ended before all had converged.
+    """Trials of a sweep: ``nothing``, ``one trial``, ``many``, ``two panels`` (of two nets, one trial missing),
+    ``troubled``: on 40 % random labels a trial diverged, and training ended before all had converged, or ``all
+    diverged``.
     """
     of_sweep = {"capacity": _capacity, "noise": _noise}[sweep]
     configs = {
@@ -142,9 +143,11 @@ def scene(sweep: str, name: str) -> Frames:
         "many": of_sweep(3),
         "two panels": of_sweep(2) + of_sweep(2, depth=3)[:-1],
         "troubled": of_sweep(3, epochs=40),
+        "all diverged": of_sweep(3),
     }[name]
-    lost = {"corruption": "randY", "corruption_level": 0.4, "seed": 1, "width": 128}
+    one = {"corruption": "randY", "corruption_level": 0.4, "seed": 1, "width": 128}
+    lost = {"troubled": one, "all diverged": {}}.get(name)
     return frames_of_invented(
-        invent_noisy(config, diverged=name == "troubled" and lost.items() <= asdict(config).items())
+        invent_noisy(config, diverged=lost is not None and lost.items() <= asdict(config).items())
         for config in configs
     )

@@ -31,7 +31,9 @@ Write = Callable[[list[TrialConfig]], Writer]
 def trials_for(claim: str, frames: Frames, scene: str = "many") -> Frames:
     """Many trials of the claim's sweep."""
     sweep = claims.find(claim).SWEEP
-    return frames if sweep == "regularization" else invented_noise.scene(sweep, scene)
+    if sweep != "regularization":
+        return invented_noise.scene(sweep, scene)
+    return Frames(frames.trials.assign(diverged=1.0), frames.curves) if scene == "all diverged" else frames
 
 
 def findings(claim: str, trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
@@ -93,6 +95,14 @@ def test_a_claim_judges_many_trials_alike_each_time_and_leaves_them_as_they_are(
 
 
 @every_claim
+def test_a_claim_of_trials_that_all_diverged_is_not_enough_data(claim: str, frames: Frames) -> None:
+    all_lost = trials_for(claim, frames, "all diverged")
+    found = judge(findings(claim, all_lost.trials, all_lost.curves))
+    assert {judged.verdict for judged in found} == {"not enough data"}
+    assert all(judged.finding.missing and judged.reason for judged in found)
+
+
+@every_claim
 def test_the_order_of_the_trials_does_not_matter(claim: str, frames: Frames) -> None:
     many = trials_for(claim, frames)
     shuffled = many.trials.sample(frac=1, random_state=1), many.curves.sample(frac=1, random_state=1)
@@ -134,6 +144,8 @@ def finding(**changes: object) -> Finding:
         ({"effect": 0.3, "low": 0.2, "high": 0.4}, "not supported here", "surely below 0.5"),
         ({"effect": -2.0, "low": -3.0, "high": -1.0}, "not supported here", "surely the other way"),
         ({"against": "another is best"}, "not supported here", "another is best"),
+        ({"undecided": "widths disagree", "effect": -2.0, "low": -3.0, "high": -1.0, "more_runs": lambda a: None},
+         "not enough data", "widths disagree"),
         ({"undecided": "dropout is open"}, "not enough data", "dropout is open: about 7 more runs"),
         ({"missing": "1 seed", "p": math.nan}, "not enough data", "1 seed: about 7 more runs"),
         ({"high": math.inf, "effect": 0.1, "p": 0.6}, "not enough data", "about 7 more runs"),
@@ -160,8 +172,15 @@ def test_the_runs_named_are_those_for_the_level_that_holm_asks_for() -> None:
         asked.append(round(alpha, 9))
         return 1
 
-    judge([finding(p=0.04, more_runs=more), finding(p=0.2, more_runs=more)])
-    assert asked == [0.025, 0.05]
+    def levels(*p: float) -> list[float]:
+        asked.clear()
+        judge([finding(p=value, more_runs=more) for value in p])
+        return asked
+
+    assert levels(0.04, 0.2) == [0.025, 0.05]
+    assert levels(0.9, 0.6, 0.8) == [0.05, round(0.05 / 3, 9), 0.025]  # all corrected to 1
+    assert levels(0.02, 0.022, 0.021) == [round(0.05 / 3, 9), 0.05, 0.025]  # two raised to the first's .06
+    assert levels(0.02, math.nan, 0.0) == [0.05, 0.05, 0.025]
 
 
 def test_further_runs_are_in_the_proportion_of_units_to_runs() -> None:

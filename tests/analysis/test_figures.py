@@ -62,6 +62,8 @@ def scenes(store_with: Write, frames_of: Read, frames: Frames) -> Scenes:
     def of_regularization(scene: str) -> Frames:
         if scene in ("many", "troubled"):
             return frames  # a setting of it diverged
+        if scene == "all diverged":
+            return Frames(frames.trials.assign(diverged=1.0), frames.curves)
         two_nets = settings([0, 1], SMALL[:4]) + settings([0, 1], SMALL[:3], width=64)[:-1]
         configs = {"nothing": [], "one trial": settings([0], [{}])[:1], "two panels": two_nets}
         return frames_of(store_with(configs[scene]))
@@ -100,6 +102,14 @@ def test_a_figure_draws_from_one_trial(name: str, scenes: Scenes, tmp_path: Path
         png, svg = _style.save(figure, tmp_path / name)
     assert png.stat().st_size > 0
     assert svg.stat().st_size > 0
+
+
+@every_figure
+def test_a_figure_draws_from_trials_that_all_diverged(name: str, scenes: Scenes, tmp_path: Path) -> None:
+    with drawn(name, scenes(name, "all diverged")) as figure:
+        png, _ = _style.save(figure, tmp_path / name)
+        assert f"python -m sweeps.{figures.find(name).SWEEP}" in text_of(figure)
+    assert png.stat().st_size > 0
 
 
 @every_figure

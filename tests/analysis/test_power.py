@@ -64,6 +64,28 @@ def test_no_number_is_named_where_the_effect_is_nil_or_the_other_way_or_as_good_
         assert _power.units_for_sign(share, 0.05) is None
 
 
+def test_at_a_tiny_level_the_number_is_enough_though_the_normal_one_is_far_too_small() -> None:
+    units = _power.units_for_t(1.0, 0.01, 1e-300)
+    assert units is not None
+
+    def p(n: int) -> float:
+        return float(2 * stats.t.sf(100 * n**0.5, n - 1))
+
+    assert p(units) < 1e-300 <= p(units - 1)
+
+
+def test_no_number_is_named_where_none_below_the_most_is_enough() -> None:
+    asked: list[float] = []
+
+    def never(units: np.ndarray) -> np.ndarray:
+        asked.extend((units[0], units[-1]))
+        return np.zeros(len(units), dtype=bool)
+
+    assert _power._first(10, never) is None
+    assert asked[0] <= 10
+    assert asked[-1] == _power.MOST - 1
+
+
 def test_a_stricter_level_takes_more_units() -> None:
     for units in (
         [_power.units_for_t(1.0, 2.0, alpha) or 0 for alpha in (0.05, 0.01)],
