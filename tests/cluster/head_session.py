@@ -217,6 +217,10 @@ def main() -> None:
     report["wiped"] = run(f"rm -r {store}/postgresql {store}/backup {password_file}")
     report["start elsewhere"] = services("start")
     report["finished elsewhere"] = finished()
+    report["start where the backup cannot be read"] = run(
+        f"{CLUSTER}/services.sh start", MEMORY_STUDY_STORE=f"{FOLDER}/other", PGPASSFILE=f"{FOLDER}/other/pgpass",
+        POSTGRES_PORT="5433", MLFLOW_PORT="5001", MEMORY_STUDY_BACKUP="nowhere://bucket",
+    )  # fmt: skip
 
 
 PLACES = ("52365/api/job_agent/jobs/", "52365/api/healthz", "44227/metrics", "44217/metrics")

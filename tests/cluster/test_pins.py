@@ -28,6 +28,7 @@ def versions(text: str) -> dict[str, set[str]]:
         "ray": {
             *re.findall(r"rayproject/ray:(\d+\.\d+\.\d+)", text),
             *re.findall(r"rayVersion: (\d+\.\d+\.\d+)", text),
+            *re.findall(r"ray\[default\]==(\d+\.\d+\.\d+)", text),
         },
         "python": {
             *(f"{major}.{minor}" for major, minor in re.findall(r"rayproject/ray:[\d.]+-py(\d)(\d+)", text)),
@@ -53,7 +54,7 @@ EXPECTED = {"ray": {CONSTRAINTS["ray"]}, "python": {PYTHON}, "project": {PROJECT
         ("kuberay-cluster.yaml", {"ray", "project"}),
         ("kuberay-job.yaml", {"ray", "project"}),
         ("setup.sh", {"python"}),
-        ("README.md", {"project"}),
+        ("README.md", {"ray", "project"}),
     ],
 )
 def test_the_versions_in_a_file_are_the_projects(name: str, says: set[str]) -> None:

@@ -68,6 +68,19 @@ def test_a_node_without_a_gpu_starts_without_mps(tmp_path: Path) -> None:
     assert (done.returncode, "will take turns" in done.stdout) == (0, True)
 
 
+def test_the_pinned_pyarrow_reaches_the_object_stores_that_backups_go_to() -> None:
+    from pyarrow import fs
+
+    for place, kind in (
+        ("s3://b/x?region=us-east-1", fs.S3FileSystem),
+        ("gs://anonymous@b/x", fs.GcsFileSystem),
+    ):
+        found, path = fs.FileSystem.from_uri(place)
+        assert (type(found), path) == (kind, "b/x")
+    assert "abfss" in (CLUSTER / "azure.yaml").read_text()
+    assert fs.AzureFileSystem(account_name="x", account_key="eA==").type_name == "abfs"
+
+
 Answer = Callable[[str, str, dict[str, str]], tuple[int, str]]
 
 

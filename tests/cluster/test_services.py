@@ -184,3 +184,8 @@ def test_stopping_ends_the_services_and_a_new_disk_starts_from_the_backup(report
     assert report["wiped"]["code"] == 0
     assert "the database starts from" in report["start elsewhere"]["said"]
     assert report["finished elsewhere"] == report["finished"] == 3
+
+
+def test_a_backup_that_cannot_be_read_is_no_reason_to_start_from_nothing(report: dict[str, Any]) -> None:
+    assert report["start where the backup cannot be read"]["code"] != 0
+    assert "nowhere" in report["start where the backup cannot be read"]["said"]

@@ -16,9 +16,17 @@ ROOT = Path(__file__).parents[2]
 CLUSTER = ROOT / "cluster"
 
 
-def setup(cluster: Path, programs: Path) -> subprocess.CompletedProcess[str]:
+PLACES = {
+    "aws": "s3://bucket/checkpoints",
+    "gcp": "gs://bucket/checkpoints",
+    "azure": "abfss://memory-study@account.dfs.core.windows.net/checkpoints",
+}
+DRIVERS = {"aws": "s3fs", "gcp": "gcsfs", "azure": "adlfs"}
+
+
+def setup(cluster: Path, programs: Path, cloud: str = "aws") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [cluster / "setup.sh", "worker", "aws"], env=os.environ | {"PATH": f"{programs}:{os.environ['PATH']}"},
+        [cluster / "setup.sh", "worker", cloud], env=os.environ | {"PATH": f"{programs}:{os.environ['PATH']}"},
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
 
@@ -39,17 +47,18 @@ def test_the_readmes_commands_make_the_wheel_that_a_node_installs_even_under_the
 ) -> None:
     tree, programs = tmp_path / "tree", on_top(tmp_path / "environment")
     copy_of_the_repository(tree)
-    for answer in ("1", "2"):  # the code changes, its version does not
+    for answer, (cloud, place) in enumerate(PLACES.items()):  # the code changes, its version does not
         with (tree / "memory_study" / "identity.py").open("a") as code:
             code.write(f"\nANSWER = {answer}\n")
         make_wheel(tree, programs)
-        done = setup(tree / "cluster", programs)
+        done = setup(tree / "cluster", programs, cloud)
         assert done.returncode == 0, done.stderr
-        program = "import memory_study.identity as i; print(i.ANSWER, i.__file__)"
+        program = f"import memory_study.identity as i, fsspec; print(i.ANSWER, i.__file__, fsspec.core.url_to_fs({place!r}))"
         said = subprocess.run(
             [programs / "python", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
         ).stdout
         assert said.startswith(f"{answer} {tmp_path}/environment/lib"), said
+        assert DRIVERS[cloud] in said, "checkpoints go there through fsspec"
 
 
 def copy_of_the_repository(tree: Path) -> None:
