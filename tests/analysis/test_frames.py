@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -95,6 +97,26 @@ def test_the_tables_do_not_depend_on_the_order_of_the_store(
     assert [(trial, step, value) for trial, step, value in found] == [
         (*key, lowest[key]) for key in sorted(lowest)
     ]
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), min_size=1, max_size=8), st.randoms())
+@settings(deadline=None)
+def test_a_trial_counts_once_however_many_runs_finished_it(
+    runs: list[tuple[int, int]], draws: random.Random
+) -> None:
+    """``runs``: the seed of the trial, and when the run ended. The first to end counts, of those the smallest run id."""
+    metrics = [(place, "test_accuracy", float(place)) for place in range(len(runs))]
+    points = [(place, 1, float(place)) for place in range(len(runs))]
+    order = draws.sample(range(len(runs)), len(runs))
+    rows = rows_of([TrialConfig(seed=seed) for seed, _ in runs], metrics, points, order)
+    ended = [runs[place][1] for place in order]
+    frames = tidy(replace(rows, runs=rows.runs.assign(end_time=ended)))
+    counts = {
+        TrialConfig(seed=seed).id: min((end, place) for place, (s, end) in enumerate(runs) if s == seed)[1]
+        for seed, _ in runs
+    }
+    assert frames.trials["test_accuracy"].to_dict() == counts
+    assert dict(zip(frames.curves["trial"], frames.curves["value"], strict=True)) == counts
 
 
 def test_a_point_that_is_no_number_is_left_out() -> None:

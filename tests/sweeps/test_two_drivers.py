@@ -6,7 +6,7 @@ import re
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,11 +14,36 @@ from many_writers import EXPECTED, runs_of, write_at_once
 from mlflow import MlflowClient
 from mlflow_server import Server
 
-from sweeps._lease import PREFIX
+from sweeps._lease import PREFIX, ClientTags, Holder
+from sweeps._ledger import read_ledger
 
 Start = Callable[..., "subprocess.Popen[str]"]
 NOISE = ("--scale", "smoke", "--epochs", "400", "--max-cohort", "1")
 """Five tasks of about a second each."""
+
+
+def wait_for_a_result(uri: str) -> int:
+    """Until the store has finished trials; how many. Unlike MLflow's client this does not create a store."""
+    deadline = time.monotonic() + 240
+    while not (found := len(read_ledger(uri, "noise").entries)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return found
+
+
+@pytest.fixture
+def started(start: Start) -> Iterator[Start]:
+    """Like ``start``; what is left of the drivers afterwards is killed, and all that they have started ends with them."""
+    running: list[subprocess.Popen[str]] = []
+
+    def call(*argv: str, sweep: str) -> subprocess.Popen[str]:
+        running.append(start(*argv, sweep=sweep))
+        return running[-1]
+
+    yield call
+    for process in running:
+        process.kill()
+        process.communicate()
 
 
 def trials_of(uri: str) -> Counter[tuple[str, str]]:
@@ -51,42 +76,59 @@ def one_goes_on(start: Start, uri: str, *argv: str) -> None:
 
 
 @pytest.mark.slow
-def test_of_two_drivers_on_one_file_one_goes_on(start: Start, here: Path) -> None:
-    one_goes_on(start, f"sqlite:///{here}/mlflow.db", "--address", "inline")
+def test_of_two_drivers_on_one_file_one_goes_on(started: Start, here: Path) -> None:
+    one_goes_on(started, f"sqlite:///{here}/mlflow.db", "--address", "inline")
 
 
 @pytest.mark.slow
-def test_of_two_drivers_with_a_ray_each_one_goes_on(start: Start, here: Path) -> None:
-    one_goes_on(start, f"sqlite:///{here}/mlflow.db", "--cpus", "1")
+def test_of_two_drivers_with_a_ray_each_one_goes_on(started: Start, here: Path) -> None:
+    one_goes_on(started, f"sqlite:///{here}/mlflow.db", "--cpus", "1")
 
 
 @pytest.mark.slow
-def test_of_two_drivers_on_one_server_one_goes_on(start: Start, server: Server) -> None:
-    one_goes_on(start, server.uri, "--cpus", "1")
+def test_of_two_drivers_on_one_server_one_goes_on(started: Start, server: Server) -> None:
+    one_goes_on(started, server.uri, "--cpus", "1")
 
 
 @pytest.mark.slow
-def test_a_killed_drivers_experiment_is_free_at_once(start: Start, here: Path) -> None:
+def test_a_killed_drivers_experiment_is_free_at_once(started: Start, here: Path) -> None:
     uri = f"sqlite:///{here}/mlflow.db"
     argv = (*NOISE, "--address", "inline", "--tracking-uri", uri)
-    first = start(*argv, sweep="noise")
-    deadline = time.monotonic() + 120
-    while not trials_of(uri):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    first = started(*argv, sweep="noise")
+    wait_for_a_result(uri)
     first.kill()
     first.communicate()
     assert leases_of(uri)
     before = len(trials_of(uri))
-    out, err = start(*argv, sweep="noise").communicate(timeout=240)
+    out, err = started(*argv, sweep="noise").communicate(timeout=240)
     assert f"{5 - before} trials finished ({before} more were finished before)" in out, out + err
     assert "waiting" not in out
     assert sorted(trials_of(uri).values()) == [1] * 5
     assert not leases_of(uri)
 
 
-def test_a_dry_run_takes_no_lease(start: Start, here: Path) -> None:
-    process = start("--scale", "smoke", "--dry-run", sweep="noise")
+@pytest.mark.slow
+def test_a_driver_that_another_took_over_stops_and_says_so(started: Start, here: Path) -> None:
+    """It was cut off from the store for so long that one elsewhere held it to be dead."""
+    uri = f"sqlite:///{here}/mlflow.db"
+    argv = ("--scale", "smoke", "--epochs", "8000", "--max-cohort", "1", "--cpus", "1")
+    driver = started(*argv, "--tracking-uri", uri, sweep="noise")
+    wait_for_a_result(uri)
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("noise").experiment_id
+    taker = Holder("e" * 32, "node7", 4711, "another boot", "1", time.time(), time.time(), 2, True)
+    ClientTags(client, experiment).write(taker)
+    out, err = driver.communicate(timeout=120)
+    assert driver.returncode == 2, out + err
+    (line,) = err.splitlines()
+    assert "another driver took experiment 'noise' over" in line
+    assert "process 4711 on node7" in line
+    assert leases_of(uri) == [PREFIX + taker.token]
+    assert {status for _, status in trials_of(uri)} == {"FINISHED"}
+
+
+def test_a_dry_run_takes_no_lease(started: Start, here: Path) -> None:
+    process = started("--scale", "smoke", "--dry-run", sweep="noise")
     process.communicate(timeout=60)
     assert process.returncode == 0
     assert not (here / "mlflow.db").exists()
