@@ -73,10 +73,17 @@ def tabulate(judged: Sequence[Judged]) -> pd.DataFrame:
 
 
 def render(judged: Sequence[Judged], width: int = WIDTH) -> str:
-    """The table as text without trailing blanks, its details below it, and what the correction covers."""
+    """The table as text without trailing blanks, its details below it, and what the correction covers.
+
+    Claims whose experiment is not there share a line for each sweep.
+    """
     stream = io.StringIO()
     console = Console(file=stream, width=width, color_system=None, highlight=False)
-    console.print(_table(judged))
+    seen = [j for j in judged if j.finding.panel]
+    if seen:
+        console.print(_table(seen))
+    for reason, claims_of in _absent(judged).items():
+        console.print(Text(f"{', '.join(claims_of)}: {reason}"))
     for j in judged:
         if j.finding.detail:
             where = " · ".join(filter(None, (j.finding.claim, j.finding.panel, j.finding.part)))
@@ -89,6 +96,15 @@ def render(judged: Sequence[Judged], width: int = WIDTH) -> str:
         else "No claim could be tested. The tests are declared in analysis/claims/."
     )
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()).strip("\n") + "\n"
+
+
+def _absent(judged: Sequence[Judged]) -> dict[str, list[str]]:
+    """The claims without any data, by what is missing."""
+    found: dict[str, list[str]] = {}
+    for j in judged:
+        if not j.finding.panel:
+            found.setdefault(j.reason, []).append(j.finding.claim)
+    return found
 
 
 def _table(judged: Sequence[Judged]) -> Table:

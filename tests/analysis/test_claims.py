@@ -219,6 +219,14 @@ def test_the_numbers_of_the_table_are_whole() -> None:
     assert table["more_runs"].iloc[2] == 7
 
 
+def test_claims_without_their_experiment_share_a_line_for_each_sweep() -> None:
+    lines = _claims_table.render(
+        judge([finding(), *map(_claims_table.absent, ("C7", "C10", "C9"))])
+    ).splitlines()
+    assert "C7, C9: no experiment 'capacity'; fill it with: python -m sweeps.capacity" in lines
+    assert "C10: no experiment 'noise'; fill it with: python -m sweeps.noise" in lines
+
+
 def test_a_claim_without_its_experiment_names_the_command_that_fills_it() -> None:
     (judged,) = judge([_claims_table.absent("C10")])
     assert judged.verdict == "not enough data"
