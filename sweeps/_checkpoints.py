@@ -46,10 +46,18 @@ class Folder:
         return cls(f"{base}/{quote(experiment, safe=' ')}")
 
     def check(self) -> None:
-        """Raises an error, of whatever kind, where nothing can be written."""
+        """Raises an error, of whatever kind, where nothing can be written. Leaves nothing behind."""
+        missing = [] if "://" in self.path else [p for p in _upwards(self.path) if not p.exists()]
         probe = f"{self.path}/.probe"
         self._write(probe, b"")
         self._files.rm_file(self._inner(probe))
+        for folder in missing:
+            _remove_if_empty(folder)
+
+    def prune(self) -> None:
+        """Remove the folder itself where nothing is left in it; an object store has none."""
+        if "://" not in self.path:
+            _remove_if_empty(Path(self.path))
 
     def read(self, name: str) -> bytes | None:
         """The state of a cohort; None where there is none."""
@@ -124,6 +132,15 @@ class Folder:
                 aside.unlink(missing_ok=True)
         else:
             files.pipe_file(inner, content)
+
+
+def _upwards(path: str) -> list[Path]:
+    return [Path(path), *Path(path).parents]
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 class CohortCheckpoints:

@@ -73,13 +73,14 @@ def _main(sweep: Sweep, argv: Sequence[str]) -> int:
     if problems := [*problems, *checkpoint_problems(folder)]:
         raise InputError(problems)
     finished = {trial for trial, entry in ledger.entries.items() if entry.status == "FINISHED"}
-    kept = folder.resumable(finished) if folder else []
     command = without_password(shlex.join(["python", "-m", f"sweeps.{sweep.name}", *argv]))
     return execute(
         sweep.name,
         todo,
         question.location,
-        lambda machine: _pack(question, todo, settings, machine, kept),
+        lambda machine: _pack(
+            question, todo, settings, machine, folder.resumable(finished) if folder else ()
+        ),
         settings,
         command,
     )

@@ -46,6 +46,8 @@ def execute(
     code = 0
     if todo.train:
         code = _run(_job(sweep, location, settings), len(todo.train), make_tasks, settings, log, ended)
+        if settings.checkpoints:
+            settings.checkpoints.prune()
     tally, missing = _account(todo, ended[0] if ended else Tally(), settings)
     seconds = time.monotonic() - started
     for line in _report.summary(todo, tally, missing, seconds, settings.tracking_uri, command):

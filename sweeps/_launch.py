@@ -57,8 +57,8 @@ def run(
     """
     try:
         machine = _start_ray(settings)
-        tasks = make_tasks(machine)
         wait_for_store()
+        tasks = make_tasks(machine)
         tracker = _start_tracker(job)
         patience = IMPATIENCE_SECONDS
         try:

@@ -11,6 +11,9 @@ from typing import TextIO
 from sweeps._pack import Task
 from sweeps._tracking import Tally
 
+LEAST_SHARE = 0.02
+"""Of the work, before it is told how long the rest will take: starting up is not training."""
+
 SECONDS_ON_TERMINAL, SECONDS_IN_LOG = 0.5, 15.0
 
 
@@ -53,7 +56,7 @@ class Meter:
         if ended:
             parts.append(speed(ended, seconds))
         share = self.share(tally)
-        if 0 < share < 1 and seconds > 2:
+        if LEAST_SHARE < share < 1:
             parts.append(f"about {duration(seconds * (1 - share) / share)} left")
         if tally.best is not None:
             parts.append(f"best validation accuracy {tally.best[0]:.3f} ({tally.best[1]})")

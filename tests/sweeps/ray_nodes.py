@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -36,10 +37,12 @@ class Nodes:
             "RAY_health_check_timeout_ms": "2000",
             "RAY_health_check_failure_threshold": "3",
         }
-        port = self.address.rpartition(":")[2]
-        head = ["--head", f"--port={port}", "--include-dashboard=false", f"--num-cpus={head_cpus}"]
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._start(head, {})
+        self._start([*self.head_arguments(), f"--num-cpus={head_cpus}"], {})
+
+    def head_arguments(self) -> list[str]:
+        """What makes a node the head."""
+        return ["--head", f"--port={self.address.rpartition(':')[2]}", "--include-dashboard=false"]
 
     def add(self, cpus: int = 1, **variables: str) -> subprocess.Popen[bytes]:
         """One more worker node, which has these environment variables."""
@@ -70,6 +73,9 @@ class Nodes:
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit() and int(entry.name) != os.getpid() and self._is_ours(entry):
                 os.kill(int(entry.name), signal.SIGKILL)
+        shutil.rmtree(
+            self.folder, ignore_errors=True
+        )  # a process that has just been killed may still write there
 
     def _start(self, arguments: list[str], variables: dict[str, str]) -> subprocess.Popen[bytes]:
         """Returns once it is up: nodes of one machine that start at the same time may take each other's ports."""

@@ -129,6 +129,23 @@ def test_a_place_that_cannot_be_used_is_logged_and_costs_nothing_else(
     assert "Error" in capsys.readouterr().err
 
 
+def test_asking_whether_a_place_can_be_used_leaves_nothing_there(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for place in ("there", "not/there"):
+        Folder.of(str(tmp_path / place), "e").check()
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+
+
+def test_a_folder_goes_with_its_last_state(tmp_path: Path) -> None:
+    folder = Folder.of(str(tmp_path), "e")
+    folder.write("a", ["1"], 1, b"")
+    folder.prune()
+    assert folder.read("a") == b""
+    folder.forget("a")
+    folder.prune()
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("place", ["{}/file", "/proc/nowhere", "nosuch://bucket/x"])
 def test_a_place_that_cannot_be_used_is_refused_before_anything_starts(
     run: Callable[..., int], here: Path, capsys: pytest.CaptureFixture[str], place: str
@@ -181,7 +198,7 @@ def test_a_driver_that_was_killed_goes_on_where_it_was_and_its_records_are_those
     assert all(
         value >= about["epoch"] for (value,) in resumed
     )  # Ray's workers outlive the driver by a moment
-    assert list(here.glob("checkpoints/*/*")) == []
+    assert list(here.glob("checkpoints/*")) == []
     (here / "mlflow.db").unlink()
     undisturbed = start(*LONG, *way)
     undisturbed.communicate(timeout=300)
