@@ -1,0 +1,121 @@
+"""How busy does a sweep keep 4, 16 and 64 nodes, and where does handing out tasks become the limit?
+
+Run:    python -m benchmarks.utilisation [--quick]
+Cost:   10 minutes on two CPU cores; --quick shows only that it works
+Expect: the table in docs/reliability.md, section "Many nodes"
+
+Simulated: one Ray of this machine declares a GPU for each node, and a task holds one and sleeps as long as a cohort would
+train. Everything else is what a sweep does: Ray Tune, placement, the tracker, one run a trial in a SQLite store. *Whole* is
+the share of the nodes' time, from the first task's start to the last one's end, in which tasks ran. On this machine all
+nodes start their processes on the same few cores, which takes a minute for 64 and is no property of a cluster; *steady*
+leaves that and the end out: from when every node has had a task until the last task is handed out.
+
+The last line printed is one JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from memory_study.cohort import Cohort
+from memory_study.config import TrialConfig
+from memory_study.record import Record
+from sweeps._batch import outcomes
+from sweeps._job import Job
+from sweeps._log import quiet, silence_ray
+from sweeps._pack import Task
+
+NODES = (4, 16, 64)
+WORK = ((1.0, 40), (3.0, 15), (10.0, 6))
+"""Seconds of a task, and how many each node gets."""
+EXPERIMENT = "utilisation"
+Interval = tuple[float, float]
+
+
+def asleep(config: Mapping[str, Any], job: Job, tracker: Any, assigned: None) -> None:
+    """In place of training: hold the node for as long as the task is said to take."""
+    import ray
+
+    from sweeps._worker import ActorSink
+
+    task, left = ray.get(tracker.task.remote(config["task"]["number"]))
+    start = int(time.time() * 1000)
+    time.sleep(task.seconds)
+    records = [Record(trial.id, {}, {}) for trial in left]
+    end = int(time.time() * 1000)
+    ActorSink(tracker).submit(outcomes(Cohort(left), records, [], job.tags, (start, end)))
+
+
+def measure(nodes: int, seconds: float, tasks_a_node: int, folder: Path) -> list[Interval]:
+    """When each task began and ended, in seconds of the epoch."""
+    import ray
+
+    from sweeps import _launch
+    from sweeps._writers import open_writer
+
+    store = folder / f"{nodes}-{seconds}.db"
+    job = Job(Path(), "cpu", False, f"sqlite:///{store}", EXPERIMENT, {})
+    open_writer(job.tracking_uri, EXPERIMENT)
+    cohorts = [Cohort((TrialConfig(seed=seed),)) for seed in range(nodes * tasks_a_node)]
+    tasks = [Task(cohort, 1.0, 1.0, 0, seconds) for cohort in cohorts]
+    ray.init(num_cpus=nodes, num_gpus=nodes, include_dashboard=False, log_to_driver=False)
+    try:
+        tracker = _launch._start_tracker(job)
+        with mock.patch.object(_launch, "run_task", asleep):
+            lost = _launch._fit(tasks, job, tracker)
+        tally = ray.get(tracker.close.remote(60.0))
+    finally:
+        ray.shutdown()
+    assert not lost
+    assert tally.finished == len(tasks)
+    with sqlite3.connect(store) as connection:
+        return [(a / 1000, b / 1000) for a, b in connection.execute("select start_time, end_time from runs")]
+
+
+def utilisation(intervals: Sequence[Interval], nodes: int) -> tuple[float, float, float]:
+    """Busy shares of the nodes' time, whole and steady, and tasks handed out a second while steady."""
+    starts = sorted(start for start, _ in intervals)
+    whole = (starts[0], max(end for _, end in intervals))
+    steady = (starts[nodes - 1], starts[-1])
+    rate = len(starts[nodes:]) / (steady[1] - steady[0])
+    return _busy(intervals, whole, nodes), _busy(intervals, steady, nodes), rate
+
+
+def _busy(intervals: Sequence[Interval], window: Interval, nodes: int) -> float:
+    low, high = window
+    inside = sum(max(0.0, min(end, high) - max(start, low)) for start, end in intervals)
+    return inside / (nodes * (high - low))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure every number of nodes with every length of task, print the table."""
+    quick = "--quick" in arguments
+    silence_ray()
+    results = {}
+    print("nodes  task    tasks   whole  steady  tasks/s  at most")
+    with tempfile.TemporaryDirectory() as name:
+        for nodes in (2,) if quick else NODES:
+            for seconds, tasks in ((0.5, 4),) if quick else WORK:
+                with quiet(Path(name) / "log"):
+                    intervals = measure(nodes, seconds, tasks, Path(name))
+                whole, steady, rate = utilisation(intervals, nodes)
+                print(
+                    f"{nodes:5}  {seconds:3.0f} s  {len(intervals):6}  {whole:6.1%}  {steady:6.1%}  "
+                    f"{rate:7.2f}  {nodes / seconds:7.2f}",
+                    flush=True,
+                )
+                results[f"{nodes} nodes, {seconds:g} s"] = {"whole": whole, "steady": steady, "tasks_s": rate}
+    print(json.dumps(results))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
