@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -30,8 +30,8 @@ DIGEST_BYTES = hashlib.sha256().digest_size
 class Checkpoints(Protocol):
     """Where the state of a training is kept for as long as it lasts."""
 
-    def latest(self) -> bytes | None:
-        """What was kept last, by whichever process."""
+    def states(self) -> Iterator[bytes]:
+        """What was kept, by whichever process, the likeliest first."""
 
     def offer(self, epoch: int, state: Callable[[], bytes]) -> None:
         """Keep ``state()``, that of training after ``epoch``, if it is time to. Called after every epoch but the last."""
@@ -62,7 +62,7 @@ def dump(training: Training, epoch: int) -> bytes:
     """The state of ``training`` after ``epoch``: a digest, then plain values and tensors that torch loads safely."""
     tensors = _tensors(training, velocity=training.optimizer.velocity is not None)
     saved = {
-        "version": fingerprint(),
+        "version": _version(training.device),
         "epoch": epoch,
         "rows": [config.id for config in training.configs],
         "tensors": {
@@ -77,14 +77,22 @@ def dump(training: Training, epoch: int) -> bytes:
     return hashlib.sha256(content).digest() + content
 
 
-def load(data: bytes | None, cohort: Cohort) -> State | None:
+def load(data: bytes, cohort: Cohort, device: torch.device) -> State | None:
     """What ``data`` kept of ``cohort``, or None: it is cut short, another version's, or lacks one of the trials."""
-    if data is None or hashlib.sha256(data[DIGEST_BYTES:]).digest() != data[:DIGEST_BYTES]:
+    if hashlib.sha256(data[DIGEST_BYTES:]).digest() != data[:DIGEST_BYTES]:
         return None  # a machine that dies while it writes leaves a part
     saved = torch.load(io.BytesIO(data[DIGEST_BYTES:]), weights_only=True)
-    if saved["version"] != fingerprint() or not {c.id for c in cohort.configs} <= saved["histories"].keys():
+    if (
+        saved["version"] != _version(device)
+        or not {c.id for c in cohort.configs} <= saved["histories"].keys()
+    ):
         return None
     return State(saved["epoch"], tuple(saved["rows"]), saved["tensors"], saved["histories"])
+
+
+def _version(device: torch.device) -> str:
+    """What a training must share from its first epoch to its last."""
+    return f"{fingerprint()} torch {torch.__version__} {device.type}"
 
 
 def _tensors(training: Training, velocity: bool) -> dict[str, dict[str, Tensor]]:

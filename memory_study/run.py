@@ -42,4 +42,7 @@ def run_cohort(
     with torch.no_grad():
         beat = heartbeat or (lambda epoch: None)
         histories = train(cohort, splits, torch.device(device), leave, beat, checkpoints)
+        if keep_models and any(history.model is None for history in histories.values()):
+            # Trials had left by the time of a checkpoint that kept no nets.
+            histories = train(cohort, splits, torch.device(device), leave, beat)
     return [histories[c.id].record() for c in cohort.configs]

@@ -207,7 +207,8 @@ def train(
     every epoch.
     """
     training = Training(cohort, splits, device)
-    saved = load(checkpoints.latest(), cohort) if checkpoints else None
+    states = (load(data, cohort, device) for data in checkpoints.states()) if checkpoints else iter(())
+    saved = next(filter(None, states), None)
     if saved:
         training.resume(saved)
     start = saved.epoch if saved else 0

@@ -87,20 +87,24 @@ class Folder:
     def resumable(self, finished: Container[str]) -> list[Kept]:
         """The cohorts to go on with. Others are deleted: other versions' states, and those whose trials are all finished."""
         found = []
-        for kept, version in self._all():
-            if version == fingerprint() and not all(trial in finished for trial in kept.trials):
-                found.append(kept)
-            else:
-                self.remove(kept.name)
+        with _logged():
+            for kept, version in list(self._all()):
+                if version == fingerprint() and not all(trial in finished for trial in kept.trials):
+                    found.append(kept)
+                else:
+                    self.remove(kept.name)
         return found
 
     def _all(self) -> Iterator[tuple[Kept, str]]:
-        """Every cohort whose state is complete, with the version of the code that kept it."""
+        """Every cohort with the version of the code that kept it, "" where what is written of it cannot be read."""
         for file in self._files.glob(self._inner(f"{self.path}/*.json")):
             name = file.rpartition("/")[2].removesuffix(".json")
-            with contextlib.suppress(FileNotFoundError):  # its task has just ended
-                about: dict[str, Any] = json.loads(self._files.cat_file(file))
-                yield Kept(name, frozenset(about["trials"]), about["epoch"]), about["version"]
+            with contextlib.suppress(FileNotFoundError):  # its results have just arrived
+                try:
+                    about: dict[str, Any] = json.loads(self._files.cat_file(file))
+                    yield Kept(name, frozenset(about["trials"]), about["epoch"]), about["version"]
+                except (ValueError, KeyError, TypeError):  # a machine died while it wrote
+                    yield Kept(name, frozenset(), 0), ""
 
     @property
     def _files(self) -> Any:
@@ -152,14 +156,13 @@ class CohortCheckpoints:
         self._every = self._wait = every
         self._last = time.monotonic()
 
-    def latest(self) -> bytes | None:
+    def states(self) -> Iterator[bytes]:
         """See :class:`memory_study.run.Checkpoints`."""
-        for name in self._names:
+        for name in dict.fromkeys(self._names):
             with _logged():
                 state = self._folder.read(name)
                 if state is not None:
-                    return state
-        return None
+                    yield state
 
     def offer(self, epoch: int, state: Callable[[], bytes]) -> None:
         """See :class:`memory_study.run.Checkpoints`."""

@@ -21,7 +21,7 @@ def run(tasks: Sequence[Task], job: Job, threads: int, screen: TextIO, ended: li
     """Train all tasks; ``ended`` gets the last tally, after Ctrl-C too. Raises LedgerError if the store
     refuses.
     """
-    tracker = Tracker(lambda: open_writer(job.tracking_uri, job.experiment))
+    tracker = Tracker(lambda: open_writer(job.tracking_uri, job.experiment), written=job.forget)
     tracker.open()
     tracker.expect(tasks)
     import torch

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Protocol
 
 from memory_study.cohort import Cohort
+from memory_study.config import TrialConfig
 from memory_study.record import Record, Tag
 from sweeps._batch import Outcome, outcomes
 from sweeps._checkpoints import CohortCheckpoints, Folder
-from sweeps._isolate import isolate
+from sweeps._isolate import isolate, one_line
+from sweeps._version import running_code
 
 BEAT_SECONDS = 1.0
 """Least time between two signs of life of a task."""
@@ -37,6 +39,15 @@ class Job:
     checkpoints: Folder | None = None
     checkpoint_seconds: float = 0.0
 
+    def forget(self, cohort: str) -> None:
+        """The results of a cohort are in the store: nobody needs its checkpoint any more."""
+        if self.checkpoints is not None:
+            self.checkpoints.forget(cohort)
+
+
+class NodeError(Exception):
+    """A machine cannot train what others may: no trial is to blame. The message goes on where its name stops."""
+
 
 class Sink(Protocol):
     """Where a task's results go."""
@@ -50,13 +61,12 @@ class Sink(Protocol):
 
 def train(cohort: Cohort, job: Job, sink: Sink, gpu: float = 1.0, kept: Sequence[str] = ()) -> None:
     """Train a cohort and submit what comes of it. ``gpu`` is the share of a GPU's memory it may use, 0 for
-    none. ``kept`` names checkpoints that may hold it: it goes on from there, and keeps its own under the first name.
+    none. ``kept`` names checkpoints that may hold it: it goes on from there.
     """
     import torch
 
     from memory_study.run import run_cohort
 
-    names = kept or (cohort.id,)
     device = pick_device(job.device, gpu)
     if device == "cuda" and gpu < 1:
         torch.cuda.set_per_process_memory_fraction(gpu)
@@ -69,12 +79,13 @@ def train(cohort: Cohort, job: Job, sink: Sink, gpu: float = 1.0, kept: Sequence
             device=device,
             keep_models=job.save_models,
             heartbeat=beat,
-            checkpoints=_checkpoints(job, names, part),
+            checkpoints=_checkpoints(job, (part.id, *kept), part),
         )
 
     def recover() -> None:
         if device == "cuda":
             torch.cuda.empty_cache()
+            torch.cuda.synchronize()  # raises where the GPU is lost to this process, which no trial is to blame for
 
     tags = {**job.tags, Tag.DEVICE: _device_name(device), Tag.PYTHON: platform.python_version()}
     # A plain string: torch's own kind of one would import torch in the tracker's process, which takes 400 MB and seconds.
@@ -89,8 +100,25 @@ def train(cohort: Cohort, job: Job, sink: Sink, gpu: float = 1.0, kept: Sequence
         sink.submit(outcomes(part, records, failures, tags, (start, end)))
         start = end
     sink.beat(cohort.id, -1)
-    if job.checkpoints:
-        job.checkpoints.forget(names[0])
+
+
+def check_code(job: Job) -> None:
+    """Raises :class:`NodeError` where this machine runs other code than the driver: what would its records be of?"""
+    code = running_code()
+    if code != job.code:
+        raise NodeError(f"has {code}, the driver has {job.code}; install the same version on both")
+
+
+def check_node(config: TrialConfig, job: Job, gpu: float) -> None:
+    """Raises :class:`NodeError` where this machine has not got the data, or not the GPU that is asked for."""
+    from memory_study import datasets
+
+    if job.device == "cuda" and pick_device(job.device, gpu) != "cuda":
+        raise NodeError("has no GPU that torch can use; look at its driver, or use --device auto")
+    try:
+        datasets.load(config, job.location)
+    except (datasets.DataError, OSError) as error:
+        raise NodeError(f"cannot load the data ({one_line(error)})") from error
 
 
 def _checkpoints(job: Job, names: Sequence[str], part: Cohort) -> CohortCheckpoints | None:

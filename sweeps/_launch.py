@@ -10,7 +10,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -30,8 +30,7 @@ from sweeps._options import Settings
 from sweeps._pack import Machine, Task
 from sweeps._progress import shown
 from sweeps._tracking import Tally
-from sweeps._version import running_code
-from sweeps._worker import TrackerActor, code_here, run_task
+from sweeps._worker import TrackerActor, other_code, run_task
 
 RETRIES = 2
 """Of a task whose worker died; it trains only what has not arrived yet."""
@@ -56,7 +55,7 @@ def run(
     Raises :class:`LedgerError` where the store refuses, :class:`InputError` where there is no such cluster.
     """
     try:
-        machine = _start_ray(settings)
+        machine = _start_ray(settings, job)
         wait_for_store()
         tasks = make_tasks(machine)
         tracker = _start_tracker(job)
@@ -72,7 +71,7 @@ def run(
         ray.shutdown()
 
 
-def _start_ray(settings: Settings) -> Machine:
+def _start_ray(settings: Settings, job: Job) -> Machine:
     """Start Ray here, or join the cluster at ``settings.address``; says what there is to train on."""
     importing = threading.Thread(target=importlib.import_module, args=("ray.tune",))
     importing.start()
@@ -82,7 +81,7 @@ def _start_ray(settings: Settings) -> Machine:
             ray.init(
                 settings.address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=_our_code()
             )
-            _check_code()
+            _check_code(job)
             return _joined(settings)
         machine = this_machine(settings)
         ray.init(
@@ -115,13 +114,13 @@ def _our_code() -> dict[str, Any]:
     return {"py_modules": [str(Path(module.__file__ or "").parent) for module in (memory_study, sweeps)]}
 
 
-def _check_code() -> None:
+def _check_code(job: Job) -> None:
     """Raises :class:`InputError` for nodes whose code is not the driver's: their records would not be what they say."""
     listed: Callable[[], list[dict[str, Any]]] = ray.nodes
     nodes = [node["NodeID"] for node in listed() if node["Alive"]]
-    ask: Any = ray.remote(num_cpus=0)(code_here)
+    ask: Any = ray.remote(num_cpus=0)(other_code)
     asked = [
-        ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote()
+        ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(job)
         for node in nodes
     ]
     answers: list[str] = []
@@ -130,14 +129,14 @@ def _check_code() -> None:
             ray.exceptions.RayError
         ):  # a node lost meanwhile; one that comes back is asked again
             answers.append(ray.get(answer))
-    _refuse([answer for answer in answers if not answer.endswith(f" has {running_code()}")])
+    _refuse(filter(None, answers))
 
 
-def _refuse(strangers: Sequence[str]) -> None:
-    """Raises :class:`InputError`, a line for each of these nodes."""
-    if strangers:
-        there = f"the driver {code_here()}; install the same version on both"
-        raise InputError([f"node {stranger}, {there}" for stranger in sorted(set(strangers))])
+def _refuse(unfit: Iterable[str]) -> None:
+    """Raises :class:`InputError`, a line for each of these nodes, if there are any."""
+    problems = [f"node {node}" for node in sorted(set(unfit))]
+    if problems:
+        raise InputError(problems)
 
 
 def _joined(settings: Settings) -> Machine:
@@ -151,7 +150,7 @@ def _start_tracker(job: Job) -> Any:
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor: Any = ray.remote(TrackerActor)
     options = actor.options(num_cpus=0, max_concurrency=16, scheduling_strategy=here)
-    return options.remote(job.tracking_uri, job.experiment)
+    return options.remote(job)
 
 
 def _last_known(tracker: Any) -> Callable[[], Tally]:
@@ -171,7 +170,8 @@ def _train(tasks: Sequence[Task], job: Job, tracker: Any) -> None:
     """Run tasks until each trial has an outcome: a task lost in all its retries goes on in halves."""
     while tasks:
         lost = _fit(tasks, job, tracker)
-        _refuse(ray.get(tracker.strangers.remote()))
+        if lost:
+            _refuse(ray.get(tracker.unfit.remote()))
         tasks = []
         for task, reason in lost:
             left = ray.get(tracker.unseen.remote(task.cohort.configs))

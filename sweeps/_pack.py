@@ -84,18 +84,18 @@ class Task:
     gpu: float
     memory_bytes: int
     seconds: float
-    kept: str = ""
-    """Name of the checkpoint that another cohort with these trials may have left."""
+    kept: tuple[str, ...] = ()
+    """Names of the checkpoints that other cohorts with these trials may have left."""
 
     @property
     def checkpoints(self) -> tuple[str, ...]:
-        """Names of those that may hold its cohort; its own goes by the first."""
-        return tuple(filter(None, (self.cohort.id, self.kept)))
+        """Names of those that may hold its cohort, the likeliest first."""
+        return (self.cohort.id, *self.kept)
 
     def halves(self, trials: Sequence[TrialConfig]) -> list[Task]:
         """Tasks like this one for some of its trials, in two cohorts; one where there is one trial."""
         parts = Cohort(tuple(trials)).halves() if len(trials) > 1 else (Cohort(tuple(trials)),)
-        kept = self.cohort.id
+        kept = self.checkpoints
         return [replace(self, cohort=part, seconds=self.seconds / 2, kept=kept) for part in parts]
 
 
@@ -154,7 +154,7 @@ def _resumed(
             continue
         task = _task(Cohort(group), machine, facts(group[0]))
         ahead = 1 - min(cohort.epoch / group[0].epochs, 1.0)
-        tasks.append(replace(task, kept=cohort.name, seconds=task.seconds * ahead))
+        tasks.append(replace(task, kept=(cohort.name,), seconds=task.seconds * ahead))
         for trial in group:
             del left[trial.id]
     return tasks, list(left.values())

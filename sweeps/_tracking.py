@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from memory_study.config import TrialConfig
+from memory_study.record import Tag
 from sweeps._batch import Outcome
 from sweeps._ledger import LedgerError, first_line
 from sweeps._pack import Task
@@ -70,8 +71,16 @@ class Tally:
 class Tracker:
     """Writes what is submitted, in batches, in the background, for as long as it takes."""
 
-    def __init__(self, open_store: Callable[[], Writer], lazy: bool = False) -> None:
-        """``lazy`` opens the store once training is under way, so that it does not slow the start."""
+    def __init__(
+        self,
+        open_store: Callable[[], Writer],
+        lazy: bool = False,
+        written: Callable[[str], None] = lambda cohort: None,
+    ) -> None:
+        """``lazy`` opens the store once training is under way, so that it does not slow the start, and tries again where
+        that fails. ``written`` is told the cohorts whose results are safe.
+        """
+        self._written = written
         self._open_store = open_store
         self._lazy = lazy
         self._first = threading.Event()
@@ -167,12 +176,14 @@ class Tracker:
         if self._lazy:
             self._first.wait()
         try:
-            writer = self._open_store()
+            writer = self._open()
         except LedgerError as refusal:
             self._refusal = refusal
             return self._note(trouble=str(refusal))
         finally:
             self._opened.set()
+        if writer is None:
+            return None
         while not self._closing.is_set():
             try:
                 batch = self._queue.get(timeout=0.05)
@@ -182,6 +193,20 @@ class Tracker:
                 while len(batch) < MOST_AT_ONCE:
                     batch = batch + self._queue.get_nowait()
             self._write(writer, batch)
+        return None
+
+    def _open(self) -> Writer | None:
+        """The store, as soon as it can be had; None if the tracker is closed before. If not lazy, raises at once."""
+        wait = FIRST_WAIT
+        while not self._closing.is_set():
+            try:
+                return self._open_store()
+            except Exception as error:  # results wait here, so the thread must outlive any error
+                if not self._lazy:
+                    raise
+                self._note(trouble=first_line(error))
+                self._closing.wait(wait)
+                wait = min(2 * wait, LONGEST_WAIT)
         return None
 
     def _write(self, writer: Writer, batch: list[Outcome]) -> None:
@@ -220,6 +245,8 @@ class Tracker:
     def _count(self, batch: Sequence[Outcome]) -> None:
         with self._lock:
             self._tally = _counted(self._tally, batch)
+        for cohort in {outcome.tags.get(Tag.COHORT, "") for outcome in batch}:
+            self._written(cohort)
 
 
 def _is_hopeless(error: Exception) -> bool:

@@ -20,10 +20,10 @@ def code_version() -> tuple[str, bool]:
     # An installed copy may lie inside somebody else's checkout: only a tracked file speaks for its
     # repository.
     if _git(here.parent, "ls-files", "--error-unmatch", here.name) is None:
-        return _package_version(), False
+        return f"{_package_version()} {fingerprint()}", False
     commit = _git(here.parent, "rev-parse", "HEAD")
     changes = _git(here.parent, "status", "--porcelain", "--untracked-files=no")
-    return (commit, bool(changes)) if commit else (_package_version(), False)
+    return (commit, bool(changes)) if commit else (f"{_package_version()} {fingerprint()}", False)
 
 
 def running_code() -> str:

@@ -12,10 +12,9 @@ import ray
 from memory_study.cohort import Cohort
 from memory_study.config import TrialConfig
 from sweeps._batch import Outcome
-from sweeps._job import Job, train
+from sweeps._job import Job, NodeError, check_code, check_node, train
 from sweeps._pack import Task
 from sweeps._tracking import Tally, Tracker
-from sweeps._version import running_code
 from sweeps._writers import open_writer
 
 
@@ -24,9 +23,11 @@ class TrackerActor:
     others.
     """
 
-    def __init__(self, uri: str, experiment: str) -> None:
-        self._strangers: set[str] = set()
-        self._tracker = Tracker(lambda: open_writer(uri, experiment), lazy=True)
+    def __init__(self, job: Job) -> None:
+        self._unfit: set[str] = set()
+        self._tracker = Tracker(
+            lambda: open_writer(job.tracking_uri, job.experiment), lazy=True, written=job.forget
+        )
         self._tracker.start()
         self._tasks: Sequence[Task] = ()
 
@@ -40,13 +41,13 @@ class TrackerActor:
         task = self._tasks[number]
         return task, self._tracker.unseen(task.cohort.configs)
 
-    def refuse(self, stranger: str) -> None:
-        """Note that a node has other code than the driver."""
-        self._strangers.add(stranger)
+    def refuse(self, node: str) -> None:
+        """Note that a node cannot train, and why."""
+        self._unfit.add(node)
 
-    def strangers(self) -> list[str]:
-        """The nodes that have other code than the driver, as they said."""
-        return sorted(self._strangers)
+    def unfit(self) -> list[str]:
+        """The nodes that cannot train, as they said, a line each."""
+        return sorted(self._unfit)
 
     def submit(self, batch: Sequence[Outcome]) -> None:
         """See :class:`Tracker`."""
@@ -86,9 +87,13 @@ class ActorSink:
         self._tracker.beat.remote(cohort, epoch)
 
 
-def code_here() -> str:
-    """The node's name and what it runs."""
-    return f"{platform.node()} has {running_code()}"
+def other_code(job: Job) -> str:
+    """This node's name and what it runs, where that is not what the driver runs; else nothing."""
+    try:
+        check_code(job)
+    except NodeError as error:
+        return f"{platform.node()} {error}"
+    return ""
 
 
 def run_task(config: Mapping[str, Any], job: Job, tracker: Any, assigned: None) -> None:
@@ -100,15 +105,18 @@ def run_task(config: Mapping[str, Any], job: Job, tracker: Any, assigned: None) 
     """
     import torch
 
-    code = running_code()
-    if code != job.code:  # a node that came after the driver had asked all others
-        ray.get(tracker.refuse.remote(code_here()))
-        raise RuntimeError(f"this node has {code}, the driver has {job.code}")
     task, left = ray.get(tracker.task.remote(config["task"]["number"]))
+    if not left:
+        return
+    try:
+        check_code(job)  # the driver has asked the nodes that were there before
+        check_node(left[0], job, task.gpu)
+    except NodeError as error:
+        ray.get(tracker.refuse.remote(f"{platform.node()} {error}"))
+        raise
     torch.set_num_threads(max(1, int(task.cpu)))
-    if left:
-        train(Cohort(left), job, ActorSink(tracker), task.gpu, task.checkpoints)
-        _return_freed_memory()
+    train(Cohort(left), job, ActorSink(tracker), task.gpu, task.checkpoints)
+    _return_freed_memory()
 
 
 def _return_freed_memory() -> None:

@@ -77,7 +77,7 @@ def _groups(spec: Resource) -> Iterator[str]:
         if group["minReplicas"] != 0 or group["maxReplicas"] < 1:
             yield f"{group['groupName']}: minReplicas must be 0 and maxReplicas more"
         if (
-            f"{HOME}/mps.sh start && $KUBERAY_GEN_RAY_START_CMD"
+            f"{HOME}/mps.sh start && exec $KUBERAY_GEN_RAY_START_CMD"
             not in _pod(group)["containers"][0]["args"][0]
         ):
             yield f"{group['groupName']}: mps.sh must start before Ray"
@@ -103,7 +103,7 @@ def _pods(spec: Resource) -> Iterator[str]:
 
 def _head(spec: Resource) -> Iterator[str]:
     if (
-        f"{HOME}/services.sh start && $KUBERAY_GEN_RAY_START_CMD"
+        f"{HOME}/services.sh start && exec $KUBERAY_GEN_RAY_START_CMD"
         not in _pod(spec["headGroupSpec"])["containers"][0]["args"][0]
     ):
         yield "services.sh must start before Ray on the head"

@@ -27,8 +27,8 @@ class Kept:
     def __init__(self, epoch=0, deadly=True, data=None):
         self.epoch, self.deadly, self.data, self.offered = epoch, deadly, data, []
 
-    def latest(self):
-        return self.data
+    def states(self):
+        return iter(() if self.data is None else (b"not a state", self.data))
 
     def offer(self, epoch, state):
         self.offered.append(epoch)

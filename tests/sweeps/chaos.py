@@ -61,8 +61,7 @@ def worker_process(world: World, draw: random.Random) -> None:
     training = [
         pid for node in world.workers for pid in tree(node.pid) if b"ray::ImplicitFunc" in command(pid)
     ]
-    if training:
-        os.kill(draw.choice(training), signal.SIGKILL)
+    os.kill(draw.choice(training), signal.SIGKILL)
 
 
 def node(world: World, draw: random.Random) -> None:
@@ -81,7 +80,7 @@ def driver(world: World, draw: random.Random) -> None:
 def head(world: World, draw: random.Random) -> None:
     """The head dies, the command with it, and all nodes; a new cluster comes."""
     driver(world, draw)
-    world.nodes.end()
+    world.nodes.kill_all()
     world.nodes, world.workers = cluster()
 
 
@@ -159,9 +158,13 @@ def start(world: World, seeds: int, limit: int | None) -> subprocess.Popen[str]:
         )
 
 
-def in_training(world: World) -> bool:
+def in_training(world: World, since: float) -> bool:
     """Whether some cohort has been kept since the round began."""
-    return any(world.kept.glob("*/*.json"))
+    for file in world.kept.glob("*/*.json"):
+        with contextlib.suppress(FileNotFoundError):  # its cohort has just ended
+            if file.stat().st_mtime > since:
+                return True
+    return False
 
 
 def rows(world: World, query: str) -> list[tuple[object, ...]]:
@@ -177,7 +180,7 @@ def play(
     began, at = time.monotonic(), None
     began_ms = time.time() * 1000
     world.driver = start(world, seeds, TRIALS_A_ROUND)
-    while fault and world.driver.poll() is None and not in_training(world):
+    while fault and world.driver.poll() is None and not in_training(world, began_ms / 1000):
         time.sleep(0.05)
     if fault and world.driver.poll() is None:
         time.sleep(draw.uniform(0, 2))

@@ -62,6 +62,16 @@ def test_states_that_nobody_goes_on_with_are_deleted(folder: Folder, monkeypatch
     assert folder.read("done") is folder.read("older") is None
 
 
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"version": "1"}'])
+def test_a_list_that_was_cut_short_stops_nobody(tmp_path: Path, content: str) -> None:
+    folder = Folder.of(str(tmp_path), "e")
+    folder.write("broken", ["1"], 3, b"")
+    folder.write("whole", ["2"], 3, b"")
+    (Path(folder.path) / "broken.json").write_text(content)
+    assert [kept.name for kept in folder.resumable(())] == ["whole"]
+    assert folder.read("broken") is None
+
+
 def test_an_experiment_may_have_any_name(tmp_path: Path) -> None:
     names = ["a/b", "../a", "*", "ä ö", "%2F"]
     folders = [Folder.of(str(tmp_path), name) for name in names]
@@ -112,11 +122,11 @@ def test_a_state_is_kept_when_it_is_time_and_not_before(
 
 def test_the_state_under_the_own_name_goes_before_others(folder: Folder) -> None:
     checkpoints = CohortCheckpoints(folder, ("own", "whole"), ["1"], 60)
-    assert checkpoints.latest() is None
+    assert list(checkpoints.states()) == []
     folder.write("whole", ["1", "2"], 3, b"whole")
-    assert checkpoints.latest() == b"whole"
+    assert list(checkpoints.states()) == [b"whole"]
     folder.write("own", ["1"], 4, b"own")
-    assert checkpoints.latest() == b"own"
+    assert list(checkpoints.states()) == [b"own", b"whole"]
 
 
 def test_a_place_that_cannot_be_used_is_logged_and_costs_nothing_else(
@@ -125,7 +135,7 @@ def test_a_place_that_cannot_be_used_is_logged_and_costs_nothing_else(
     (tmp_path / "e").write_text("a file where a folder should be")
     checkpoints = CohortCheckpoints(Folder.of(str(tmp_path), "e"), ("a",), ["1"], 0)
     checkpoints.offer(1, lambda: b"state")
-    assert checkpoints.latest() is None
+    assert list(checkpoints.states()) == []
     assert "Error" in capsys.readouterr().err
 
 

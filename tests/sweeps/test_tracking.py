@@ -4,6 +4,7 @@ import errno
 import pickle
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 from sqlalchemy.exc import DBAPIError
@@ -246,6 +247,53 @@ def test_a_lazy_tracker_opens_its_store_when_training_is_under_way(trials: Trial
     assert not openings
     tracker.submit([outcome(trials(1)[0])])
     assert tracker.close(5).finished == 1
+
+
+@pytest.mark.parametrize("error", [LedgerError("away"), OSError("disk full"), RuntimeError("anything")])
+def test_a_lazy_tracker_tries_again_to_open_a_store_that_is_away(
+    trials: Trials, outcome: Outcomes, error: Exception
+) -> None:
+    away, writer = [error, error], FakeWriter()
+
+    def open_store() -> Writer:
+        if away:
+            raise away.pop()
+        return writer
+
+    tracker = Tracker(open_store, lazy=True)
+    tracker.start()
+    tracker.submit([outcome(t) for t in trials(3)])
+    assert tracker.close(10).finished == 3
+    assert writer.written == [t.id for t in trials(3)]
+
+
+def test_a_lazy_tracker_whose_store_stays_away_tells_of_it_and_can_be_closed(
+    trials: Trials, outcome: Outcomes
+) -> None:
+    def open_store() -> Writer:
+        raise LedgerError("away for good")
+
+    tracker = Tracker(open_store, lazy=True)
+    tracker.start()
+    tracker.submit([outcome(t) for t in trials(3)])
+    tally = tracker.close(0.3)
+    assert (tally.finished, tally.waiting, tally.trouble) == (0, 3, "away for good")
+
+
+def test_a_cohorts_checkpoint_may_go_only_when_its_results_are_in_the_store(
+    trials: Trials, outcome: Outcomes
+) -> None:
+    writer, safe = FakeWriter([StoreError("TEMPORARILY_UNAVAILABLE")] * 3), []
+
+    def written(cohort: str) -> None:
+        safe.append((cohort, list(writer.written)))
+
+    tracker = Tracker(lambda: writer, written=written)
+    tracker.open()
+    together = [replace(outcome(t), tags={"cohort": "c"}) for t in trials(2)]
+    tracker.submit(together)
+    assert tracker.close(10).finished == 2
+    assert safe == [("c", [t.id for t in trials(2)])]
 
 
 def test_closing_an_idle_tracker_is_immediate() -> None:

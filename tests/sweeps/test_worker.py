@@ -8,6 +8,7 @@ import pytest
 from memory_study.cohort import Cohort
 from memory_study.config import TrialConfig
 from sweeps._batch import Outcome
+from sweeps._job import Job
 from sweeps._pack import Task
 from sweeps._worker import TrackerActor
 
@@ -18,7 +19,7 @@ Outcomes = Callable[..., Outcome]
 @pytest.fixture
 def tracker(tmp_path: Path) -> Iterator[TrackerActor]:
     """The actor's class as it is, in this process."""
-    actor = TrackerActor(f"sqlite:///{tmp_path}/mlflow.db", "x")
+    actor = TrackerActor(Job(tmp_path, "cpu", False, f"sqlite:///{tmp_path}/mlflow.db", "x", {}))
     yield actor
     actor.close(60)
 
@@ -35,3 +36,9 @@ def test_a_task_is_given_out_with_the_trials_that_have_not_arrived(
     assert tracker.task(0) == (tasks[0], ())
     tracker.assign(tasks[0].halves(trials(5)[:2]))  # another round, numbered from 0 again
     assert tracker.task(0)[0].cohort.configs == trials(5)[:1]
+
+
+def test_the_tracker_remembers_the_nodes_that_cannot_train(tracker: TrackerActor) -> None:
+    for node in ("b has no GPU", "a has other code", "b has no GPU"):
+        tracker.refuse(node)
+    assert tracker.unfit() == ["a has other code", "b has no GPU"]
