@@ -139,7 +139,14 @@ back_up_regularly() {
 
 end() { # by the id of its own process group
     if runs "$store/$1.pid"; then
-        kill -- "-$(cat "$store/$1.pid")"
+        local group
+        group=$(cat "$store/$1.pid")
+        kill -- "-$group"
+        for _ in {1..100}; do # a server answers what it has begun to answer
+            kill -0 -- "-$group" 2>/dev/null || break
+            sleep 0.2
+        done
+        kill -9 -- "-$group" 2>/dev/null || true
     fi
     rm -f "$store/$1.pid"
 }
