@@ -2,7 +2,7 @@
 
 Run:    python -m benchmarks.utilisation [--quick]
 Cost:   10 minutes on two CPU cores; --quick shows only that it works
-Expect: the table in docs/reliability.md, section "Many nodes"
+Expect: a line for each number of nodes and length of task
 
 Simulated: one Ray of this machine declares a GPU for each node, and a task holds one and sleeps as long as a cohort would
 train. Everything else is what a sweep does: Ray Tune, placement, the tracker, one run a trial in a SQLite store. *Whole* is

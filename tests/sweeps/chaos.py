@@ -2,7 +2,7 @@
 
 Run:    python tests/sweeps/chaos.py [--rounds 20] [--seed 0]
 Cost:   about half a minute a round, two CPU cores
-Expect: the table in docs/reliability.md; exit code 0: the store has exactly the plan, with an undisturbed sweep's numbers
+Expect: a line for each round; exit code 0: the store has exactly the plan, with an undisturbed sweep's numbers
 
 Two worker nodes train a sweep whose checkpoints lie on a small disk and whose results go to an MLflow server. A round starts
 the command for the next few trials and lets one fault happen while they train, drawn like its moment from the seed: a
