@@ -12,10 +12,11 @@ import json
 import sys
 import time
 import traceback
+import uuid
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from memory_study._fingerprint import fingerprint
@@ -48,7 +49,7 @@ class Folder:
     def check(self) -> None:
         """Raises an error, of whatever kind, where nothing can be written. Leaves nothing behind."""
         missing = [] if "://" in self.path else [p for p in _upwards(self.path) if not p.exists()]
-        probe = f"{self.path}/.probe"
+        probe = f"{self.path}/.probe-{uuid.uuid4().hex}"  # another driver may ask at the same time
         self._write(probe, b"")
         self._files.rm_file(self._inner(probe))
         for folder in missing:
@@ -126,16 +127,26 @@ class Folder:
     def _write(self, path: str, content: bytes) -> None:
         """In one step for whoever reads: object stores do that by themselves."""
         files, inner = self._files, self._inner(path)
-        files.makedirs(inner.rpartition("/")[0], exist_ok=True)
-        if "file" in files.protocol:
-            aside = Path(f"{inner}.{time.monotonic_ns()}.partial")
-            try:
-                aside.write_bytes(content)
-                aside.replace(inner)
-            finally:
-                aside.unlink(missing_ok=True)
-        else:
+        if "file" not in files.protocol:
             files.pipe_file(inner, content)
+            return
+        aside = Path(f"{inner}.{uuid.uuid4().hex}.partial")
+        _open_new(aside).close()
+        try:
+            aside.write_bytes(content)
+            aside.replace(inner)
+        finally:
+            aside.unlink(missing_ok=True)
+
+
+def _open_new(file: Path) -> BinaryIO:
+    """A new file, with its folder: tried twice, because a driver that ends removes the folder if it is empty."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return file.open("wb")
+    except FileNotFoundError:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return file.open("wb")
 
 
 def _upwards(path: str) -> list[Path]:

@@ -4,6 +4,7 @@ version.
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import subprocess
 from pathlib import Path
@@ -20,12 +21,13 @@ def code_version() -> tuple[str, bool]:
     # An installed copy may lie inside somebody else's checkout: only a tracked file speaks for its
     # repository.
     if _git(here.parent, "ls-files", "--error-unmatch", here.name) is None:
-        return f"{_package_version()} {fingerprint()}", False
+        return _package_version(), False
     commit = _git(here.parent, "rev-parse", "HEAD")
     changes = _git(here.parent, "status", "--porcelain", "--untracked-files=no")
-    return (commit, bool(changes)) if commit else (f"{_package_version()} {fingerprint()}", False)
+    return (commit, bool(changes)) if commit else (_package_version(), False)
 
 
+@functools.cache
 def running_code() -> str:
     """What driver and workers must agree on: the sources of both packages, and the version of torch."""
     sources = [fingerprint(Path(memory_study.__file__).parent), fingerprint(Path(__file__).parent)]
@@ -44,7 +46,8 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 def _package_version() -> str:
+    """With the fingerprint, because one version of the package has many states of its sources."""
     try:
-        return importlib.metadata.version("memory-study")
+        return f"{importlib.metadata.version('memory-study')} {fingerprint()}"
     except importlib.metadata.PackageNotFoundError:
-        return "unknown"
+        return f"unknown {fingerprint()}"
