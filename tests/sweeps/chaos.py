@@ -8,8 +8,9 @@ Two worker nodes train a sweep whose checkpoints lie on a small disk and whose r
 the command for the next few trials and lets one fault happen while they train, drawn like its moment from the seed: a
 process that trains, a node, the driver, the head with the whole cluster, or the server is killed (a node, the cluster and
 the server come back), or the disk is filled. The next round's command goes on with whatever the fault has left. A last one
-ends the plan. Resumed trials went on from a checkpoint. Seconds lost are those beyond the median of three rounds without
-a fault; the round of a killed driver ends early, and its trials are trained in the next one.
+ends the plan. Trials redone are those that somebody else took up from a checkpoint and ended in that round. Seconds lost are
+those beyond the median of three rounds without a fault; the round of a killed driver ends early, and its trials are trained
+in the next one.
 """
 
 from __future__ import annotations
@@ -237,7 +238,7 @@ def play_all(world: World, seeds: int, rounds: int, draw: random.Random) -> bool
     """All rounds and the last command; whether that ended well."""
     calm = statistics.median(play(world, seeds, None, draw)[0] for _ in range(3))
     print(f"a round without a fault: {calm:.1f} s (median of 3), {TRIALS_A_ROUND} trials\n")
-    print("round  fault                          at    trials resumed  seconds lost")
+    print("round  fault                          at     trials redone  seconds lost")
     for number in range(1, rounds + 1):
         name = draw.choice(list(FAULTS))
         seconds, at, resumed = play(world, seeds, FAULTS[name], draw)
