@@ -33,7 +33,7 @@ from analysis._rows import Facts, History, Rows, joined, names_index
 from analysis._store import Experiment, Store
 from memory_study import record
 
-FORMAT = 1
+FORMAT = 2
 """Version of the files' layout. Raise it with any change to what they hold."""
 _DIGEST_BYTES = 16
 

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 
 from analysis._rows import History, Rows, spans
+from analysis._store import TAGS
 from memory_study import identity, record
 from memory_study.record import Tag
 
 CONTROL = "none"
 """The regularizer of a trial that has none."""
-_TAGS = (Tag.DEVICE, Tag.SWEEP, Tag.CODE)
+_TAGS = tuple(str(tag) for tag in TAGS if tag != Tag.TRIAL)
 _MEASURED_ONLY = ("csr_examples", "csr_epochs")  # change nothing of the training
 _TEXT = ("dataset", "dataset_digest", "csr_epochs", "regularizers")  # text even where it looks like a number
 _WORDS = (*_TEXT, "model", "corruption", "regularizer")  # columns of text that figures ask for
@@ -28,8 +29,8 @@ class Frames:
     ``trials``: one row per trial, its id as index ``trial``. Columns: the config (int, float, bool or text),
     ``regularizer`` (kinds joined by " + ", "none" for the control), ``strength`` (of a single kind; 0 for the
     control, NaN for a combination), ``strength.<kind>`` for each kind (0 where absent), the latest value of
-    every metric (NaN where not measured), and the tags device, sweep and code. ``curves``: columns trial,
-    metric (both categorical), epoch (int) and value, sorted by the first three.
+    every metric (NaN where not measured), and the tags that are read (:data:`analysis._store.TAGS`).
+    ``curves``: columns trial, metric (both categorical), epoch (int) and value, sorted by the first three.
     """
 
     trials: pd.DataFrame
@@ -43,7 +44,7 @@ def tidy(rows: Rows) -> Frames:
         _of_trials(table, places) for table in (rows.facts.params, rows.facts.tags, rows.facts.metrics)
     )
     config = _typed(params)
-    shown = {tag: _text(tags[tag]) for tag in sorted(map(str, _TAGS)) if tag in tags}
+    shown = {tag: _text(tags[tag]) for tag in sorted(_TAGS) if tag in tags}
     tags = pd.DataFrame(shown, index=tags.index)
     trials = pd.concat([config, _strengths(config), metrics.astype(float), tags], axis=1)
     return Frames(trials.rename_axis(index="trial", columns=None), _curves(rows.curves, places))
@@ -72,7 +73,7 @@ def panels(trials: pd.DataFrame, ignoring: Iterable[str] = ()) -> pd.Series:
     adversarial training does so.
     """
     ignored = set(ignoring)
-    known = {*record.CURVES, *record.SCALARS, *map(str, _TAGS), *_REPLICA, *ignored}
+    known = {*record.CURVES, *record.SCALARS, *_TAGS, *_REPLICA, *ignored}
     shared = [
         c for c in trials if c not in known and not str(c).startswith("strength.") and c not in _MEASURED_ONLY
     ]

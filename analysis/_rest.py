@@ -20,7 +20,15 @@ from mlflow.utils.rest_utils import http_request
 from analysis._rows import Facts, History, joined, names_index, wide
 from analysis._rows import history as in_order
 from analysis._sql import missing_experiment
-from analysis._store import TAGS, Experiment, MissingExperimentError, StoreError, hide_password, mark
+from analysis._store import (
+    FAILURE,
+    TAGS,
+    Experiment,
+    MissingExperimentError,
+    StoreError,
+    hide_password,
+    mark,
+)
 
 RUNS_PER_CALL = 100
 """The server refuses a history of more runs at once."""
@@ -70,7 +78,7 @@ class RestStore:
     def trials(self, experiment: Experiment, known: Container[str]) -> tuple[pd.DataFrame, Facts]:
         """See :class:`analysis._store.Store`."""
         with _one_line_errors(self._shown):
-            found = [_Run.of(answer) for answer in self._search(experiment)]
+            found = [_Run.of(answer) for answer in self._search(experiment, "FINISHED")]
         runs = pd.DataFrame(
             {
                 "end_time": np.array([run.end_time for run in found], float),
@@ -80,16 +88,25 @@ class RestStore:
         )
         return runs, _facts([run for run in found if run.mark not in known])
 
+    def failed(self, experiment: Experiment) -> pd.DataFrame:
+        """See :class:`analysis._store.Store`."""
+        with _one_line_errors(self._shown):
+            found = [_pairs(answer["data"], "tags") for answer in self._search(experiment, "FAILED")]
+        names = [*map(str, FAILURE)]
+        return pd.DataFrame(
+            [[tags.get(name, np.nan) for name in names] for tags in found], None, names, object
+        )
+
     def history(self, runs: Sequence[str], key: str) -> History:
         """See :class:`analysis._store.Store`."""
         with _one_line_errors(self._shown):
             return history(self._fetch, runs, key)
 
-    def _search(self, experiment: Experiment) -> Iterator[dict[str, Any]]:
-        """The experiment's finished trials as the server gives them, without the client's objects for each."""
+    def _search(self, experiment: Experiment, status: str) -> Iterator[dict[str, Any]]:
+        """The experiment's trials of that status as the server gives them, without the client's objects for each."""
         query = {
             "experiment_ids": [experiment.id],
-            "filter": "attributes.status = 'FINISHED' and tags.kind = 'trial'",
+            "filter": f"attributes.status = '{status}' and tags.kind = 'trial'",
             "run_view_type": "ACTIVE_ONLY",
             "max_results": _PAGE,
         }

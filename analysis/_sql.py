@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from analysis._rows import Facts, History, history, joined, names_index, wide
 from analysis._store import (
+    FAILURE,
     SCHEMES,
     TAGS,
     Experiment,
@@ -44,6 +45,8 @@ def _tag(name: str) -> str:
     return f"(SELECT value FROM tags t WHERE t.run_uuid = r.run_uuid AND t.key = '{name}')"
 
 
+_RUNS = """FROM runs r JOIN tags k ON k.run_uuid = r.run_uuid AND k.key = 'kind' AND k.value = 'trial'
+    WHERE r.experiment_id = :experiment AND r.lifecycle_stage = 'active'"""
 # After id and end time, what tells whether facts changed: all tags that are read, and sums over params and
 # latest metrics. Reading these themselves takes four times as long.
 _TRIALS = f"""
@@ -51,9 +54,9 @@ _TRIALS = f"""
         (SELECT count(*) FROM params p WHERE p.run_uuid = r.run_uuid),
         (SELECT count(*) || ' ' || sum(m.step) || ' ' || sum(m.timestamp) || ' ' || sum(m.value)
             FROM latest_metrics m WHERE m.run_uuid = r.run_uuid)
-    FROM runs r JOIN tags k ON k.run_uuid = r.run_uuid AND k.key = 'kind' AND k.value = 'trial'
-    WHERE r.experiment_id = :experiment AND r.status = 'FINISHED' AND r.lifecycle_stage = 'active'
+    {_RUNS} AND r.status = 'FINISHED'
 """
+_FAILED = f"SELECT {', '.join(map(_tag, FAILURE))} {_RUNS} AND r.status = 'FAILED'"
 # A list of runs as a table, in which a run is a small number. The joins are CROSS JOINs, which SQLite takes in the
 # order written; it would rather walk through all points of the store for each run.
 _LISTS = {
@@ -106,6 +109,11 @@ class SqlStore:
         return table, self._facts(
             [run for run, each in zip(runs, table["mark"], strict=True) if each not in known]
         )
+
+    def failed(self, experiment: Experiment) -> pd.DataFrame:
+        """See :class:`analysis._store.Store`."""
+        found = self._read(_FAILED, experiment=int(experiment.id))
+        return pd.DataFrame(found, columns=[*map(str, FAILURE)], dtype=object).replace({None: np.nan})
 
     def history(self, runs: Sequence[str], key: str) -> History:
         """See :class:`analysis._store.Store`."""

@@ -25,8 +25,10 @@ SCHEMES = "sqlite:///mlflow.db, postgresql://user@host/name or http://host:5000"
 """Examples of the stores that can be read."""
 
 
-TAGS = (Tag.TRIAL, Tag.SWEEP, Tag.DEVICE, Tag.CODE)
-"""The tags of a run that are read."""
+TAGS = (Tag.TRIAL, Tag.SWEEP, Tag.DEVICE, Tag.CODE, Tag.DIRTY, Tag.PYTHON, Tag.TORCH)
+"""The tags of a finished run that are read."""
+FAILURE = (Tag.TRIAL, Tag.SWEEP, Tag.ERROR)
+"""The tags of a failed run that are read."""
 
 
 class StoreError(Exception):
@@ -61,6 +63,11 @@ class Store(Protocol):
         The table has the run's id as index and columns end_time (milliseconds, NaN where unknown) and mark: a
         text that is another for another run, and another once the run's facts differ. A run is news if its mark
         is not in ``known``. Raises StoreError.
+        """
+
+    def failed(self, experiment: Experiment) -> pd.DataFrame:
+        """A row for each of the experiment's failed, not deleted runs of trials, with the tags FAILURE as columns:
+        text, NaN where a run has none. A trial has several where it was tried again. Raises StoreError.
         """
 
     def history(self, runs: Sequence[str], key: str) -> History:
