@@ -161,7 +161,11 @@ def _resumed(
 
 
 def _fits(group: Sequence[TrialConfig], machine: Machine, facts: Facts) -> bool:
-    return bytes_of(group, facts) + GPU_CONTEXT_BYTES <= machine.device.memory_bytes
+    return bytes_of(group, facts) + _context_bytes(machine) <= machine.device.memory_bytes
+
+
+def _context_bytes(machine: Machine) -> int:
+    return GPU_CONTEXT_BYTES if machine.device.is_gpu else 0
 
 
 def _groups(trials: Iterable[TrialConfig]) -> list[list[TrialConfig]]:
@@ -185,7 +189,7 @@ def _largest(group: Sequence[TrialConfig], machine: Machine, facts: Facts) -> in
     gpu = machine.device.is_gpu
     # What a whole group holds once is shared by its cohort on a GPU; on a CPU the question is whether one trial fits.
     fixed = bytes_of(group, facts) - len(group) * replica if gpu else bytes_of(group[:1], facts) - replica
-    room = machine.device.memory_bytes - (GPU_CONTEXT_BYTES if gpu else 0) - fixed
+    room = machine.device.memory_bytes - _context_bytes(machine) - fixed
     if room < replica:
         need = (machine.device.memory_bytes - room + replica) / GIB
         raise ValueError(

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memory_study.config import TrialConfig
-from sweeps._cost import CPU, DEVICES, GPU_CONTEXT_BYTES, adversarial
+from sweeps._checkpoints import Kept
+from sweeps._cost import CPU, DEVICES, GPU_CONTEXT_BYTES, Device, adversarial
 from sweeps._pack import FRACTIONS, LEAST_ON_CPU, LONG_SECONDS, MOST_ON_CPU, Facts, Machine, bytes_of, pack
 
 DIGITS = Facts((1, 8, 8), 10, 360, 360)
@@ -159,6 +160,20 @@ def test_a_trial_larger_than_the_machine_is_refused_and_many_seeds_are_not() -> 
         pack([TrialConfig(width=20_000)], machine, facts)
     noise = [TrialConfig(corruption="randX", corruption_level=1, width=32, seed=seed) for seed in range(5000)]
     assert sum(len(task.cohort.configs) for task in pack(noise, machine, facts)) == 5000
+
+
+def test_a_kept_cohort_goes_on_together_where_it_fits_and_only_a_gpu_takes_memory_for_itself() -> None:
+    group = narrow(4)
+    kept = [Kept("kept", frozenset(trial.id for trial in group), 7)]
+    need = bytes_of(group, DIGITS)
+
+    def resumed(device: Device) -> bool:
+        return any(task.kept for task in pack(group, Machine(device, 1), facts, kept=kept))
+
+    assert resumed(replace(CPU, memory_bytes=need))
+    assert not resumed(replace(CPU, memory_bytes=need - 1))
+    assert resumed(replace(DEVICES["T4"], memory_bytes=need + GPU_CONTEXT_BYTES))
+    assert not resumed(replace(DEVICES["T4"], memory_bytes=need + GPU_CONTEXT_BYTES - 1))
 
 
 def test_hours_of_work_on_a_gpu_are_cut_where_that_costs_nothing() -> None:
