@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
+from memory_study._version import code_version
 from memory_study.record import Tag
 from sweeps import _report
 from sweeps._flags import InputError
@@ -26,7 +27,7 @@ from sweeps._options import Settings
 from sweeps._pack import Machine, Task
 from sweeps._plan import Todo
 from sweeps._tracking import Tally
-from sweeps._version import code_version, running_code
+from sweeps._version import running_code
 
 FINISHED, SOME_FAILED = 0, 1
 

@@ -14,7 +14,10 @@ MODULES = sorted(
     for path in (ROOT / "analysis").rglob("*.py")
 )
 FORBIDDEN = {"torch", "torchvision", "ray", "sweeps", "optuna"}
-OURS = {"memory_study", "memory_study.identity", "memory_study.record"}
+OURS = {
+    "memory_study",
+    *(f"memory_study.{module}" for module in ("identity", "record", "_version", "_fingerprint")),
+}
 
 
 def loaded_by(module: str) -> set[str]:

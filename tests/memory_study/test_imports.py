@@ -11,7 +11,16 @@ MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
     for path in (ROOT / "memory_study").rglob("*.py")
 )
-STANDARD_LIBRARY_ONLY = ("record", "identity", "config", "cost", "cohort", "_history", "regularizers")
+STANDARD_LIBRARY_ONLY = (
+    "record",
+    "identity",
+    "config",
+    "cost",
+    "cohort",
+    "_history",
+    "_version",
+    "regularizers",
+)
 
 
 def loaded(*modules: str) -> set[str]:

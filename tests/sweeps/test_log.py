@@ -10,7 +10,6 @@ import pytest
 from sweeps._flags import InputError
 from sweeps._ledger import first_line
 from sweeps._log import log_file, quiet
-from sweeps._version import code_version
 
 CHATTER = """
 import os, subprocess, sys
@@ -47,24 +46,6 @@ def test_a_log_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
 
 def test_log_files_are_named_after_their_sweep(tmp_path: Path) -> None:
     assert log_file(tmp_path, "capacity").name.startswith("capacity-2")
-
-
-def test_the_code_version_is_the_commit_of_a_checkout() -> None:
-    version, dirty = code_version()
-    assert version
-    assert isinstance(dirty, bool)
-
-
-def test_a_copy_outside_a_checkout_has_the_packages_version(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from sweeps import _version
-
-    (tmp_path / "sweeps").mkdir()
-    monkeypatch.setattr(_version, "__file__", str(tmp_path / "sweeps" / "_version.py"))
-    version, dirty = code_version()
-    assert len(version) < 40
-    assert not dirty
 
 
 def test_no_password_reaches_a_log_or_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
