@@ -96,16 +96,31 @@ class Folder:
                     self.remove(kept.name)
         return found
 
+    def furthest(self, names: Iterable[str], trials: Iterable[str]) -> int:
+        """Epochs behind the furthest of these checkpoints that ``trials`` can go on from; 0 where there is none."""
+        epochs = [0]
+        with _logged():
+            for kept, version in filter(None, map(self._about_cohort, names)):
+                if version == fingerprint() and kept.trials.issuperset(trials):
+                    epochs.append(kept.epoch)
+        return max(epochs)
+
     def _all(self) -> Iterator[tuple[Kept, str]]:
-        """Every cohort with the version of the code that kept it, "" where what is written of it cannot be read."""
+        """Every cohort, see :meth:`_about_cohort`."""
         for file in self._files.glob(self._inner(f"{self.path}/*.json")):
-            name = file.rpartition("/")[2].removesuffix(".json")
-            with contextlib.suppress(FileNotFoundError):  # its results have just arrived
-                try:
-                    about: dict[str, Any] = json.loads(self._files.cat_file(file))
-                    yield Kept(name, frozenset(about["trials"]), about["epoch"]), about["version"]
-                except (ValueError, KeyError, TypeError):  # a machine died while it wrote
-                    yield Kept(name, frozenset(), 0), ""
+            found = self._about_cohort(file.rpartition("/")[2].removesuffix(".json"))
+            if found:
+                yield found
+
+    def _about_cohort(self, name: str) -> tuple[Kept, str] | None:
+        """What is kept of a cohort with the version of the code that kept it, "" where that cannot be read."""
+        try:
+            about: dict[str, Any] = json.loads(self._files.cat_file(self._inner(self._about(name))))
+            return Kept(name, frozenset(about["trials"]), about["epoch"]), about["version"]
+        except FileNotFoundError:  # or its results have just arrived
+            return None
+        except (ValueError, KeyError, TypeError):  # a machine died while it wrote
+            return Kept(name, frozenset(), 0), ""
 
     @property
     def _files(self) -> Any:

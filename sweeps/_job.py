@@ -44,6 +44,11 @@ class Job:
         if self.checkpoints is not None:
             self.checkpoints.forget(cohort)
 
+    def epoch_of(self, names: Sequence[str], trials: Sequence[TrialConfig]) -> int:
+        """Epochs that need not be trained again, because one of the checkpoints ``names`` holds ``trials`` after them."""
+        folder = self.checkpoints
+        return folder.furthest(names, [trial.id for trial in trials]) if folder is not None else 0
+
 
 class NodeError(Exception):
     """A machine cannot train what others may: no trial is to blame. The message goes on where its name stops."""

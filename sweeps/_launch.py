@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -19,6 +20,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import memory_study
 import sweeps
+from memory_study.config import TrialConfig
 from memory_study.record import Tag
 from sweeps._batch import outcomes
 from sweeps._flags import InputError
@@ -33,7 +35,7 @@ from sweeps._tracking import Tally
 from sweeps._worker import TrackerActor, other_code, run_task
 
 RETRIES = 2
-"""Of a task whose worker died; it trains only what has not arrived yet."""
+"""Of a task whose worker died; it trains only what has not arrived yet. If it got further, it has as many again."""
 
 NODE_SECONDS = 120.0
 """For all nodes to say what code they have: a new one starts a process and unpacks it first. Tasks ask once more."""
@@ -167,7 +169,7 @@ def _last_known(tracker: Any) -> Callable[[], Tally]:
 
 
 def _train(tasks: Sequence[Task], job: Job, tracker: Any) -> None:
-    """Run tasks until each trial has an outcome: a task lost in all its retries goes on in halves."""
+    """Run tasks until each trial has an outcome: see :func:`_go_on` for a task that was lost in all its retries."""
     while tasks:
         lost = _fit(tasks, job, tracker)
         if lost:
@@ -175,10 +177,25 @@ def _train(tasks: Sequence[Task], job: Job, tracker: Any) -> None:
         tasks = []
         for task, reason in lost:
             left = ray.get(tracker.unseen.remote(task.cohort.configs))
-            if len(left) > 1:
-                tasks += task.halves(left)
-            elif left:
-                _give_up(task.halves(left)[0], reason, job, tracker)
+            if left:
+                further = _go_on(task, left, job)
+                tasks += further
+                if not further:
+                    _give_up(task.halves(left)[0], reason, job, tracker)
+
+
+def _go_on(task: Task, left: Sequence[TrialConfig], job: Job) -> list[Task]:
+    """What to try next of a lost task with these trials left: nothing where it is a single one that gets nowhere.
+
+    Machines that come and go may end any task many times: as long as it gets further in each round, it is tried again as it
+    is. That ends, because epochs and trials do. One that gets nowhere may hold a trial that is to blame: it goes on in
+    halves.
+    """
+    rest = task.rest(left)
+    epoch = job.epoch_of(rest.checkpoints, left)
+    if epoch > task.epoch or len(left) < len(task.cohort.configs):
+        return [replace(rest, epoch=max(epoch, task.epoch))]
+    return task.halves(left) if len(left) > 1 else []
 
 
 def _fit(tasks: Sequence[Task], job: Job, tracker: Any) -> list[tuple[Task, str]]:
@@ -216,7 +233,8 @@ def _last_line(error: BaseException) -> str:
 
 def _give_up(task: Task, reason: str, job: Job, tracker: Any) -> None:
     """Note the one trial of a task as failed, because its worker died each time."""
-    failure = Failure(task.cohort.configs[0].id, f"its worker died {RETRIES + 1} times: {reason}")
+    error = f"its worker died {RETRIES + 1} times and got no further: {reason}"
+    failure = Failure(task.cohort.configs[0].id, error)
     now = int(time.time() * 1000)
     tags = {**job.tags, Tag.DEVICE: "unknown"}
     ray.get(tracker.submit.remote(outcomes(task.cohort, [], [failure], tags, (now, now))))

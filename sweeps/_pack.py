@@ -86,11 +86,17 @@ class Task:
     seconds: float
     kept: tuple[str, ...] = ()
     """Names of the checkpoints that other cohorts with these trials may have left."""
+    epoch: int = 0
+    """Epochs behind it, in a checkpoint, when this attempt at it was planned."""
 
     @property
     def checkpoints(self) -> tuple[str, ...]:
         """Names of those that may hold its cohort, the likeliest first."""
-        return (self.cohort.id, *self.kept)
+        return tuple(dict.fromkeys((self.cohort.id, *self.kept)))
+
+    def rest(self, trials: Sequence[TrialConfig]) -> Task:
+        """A task like this one for what is left of its trials."""
+        return replace(self, cohort=Cohort(tuple(trials)), kept=self.checkpoints)
 
     def halves(self, trials: Sequence[TrialConfig]) -> list[Task]:
         """Tasks like this one for some of its trials, in two cohorts; one where there is one trial."""
@@ -154,7 +160,8 @@ def _resumed(
             continue
         task = _task(Cohort(group), machine, facts(group[0]))
         ahead = 1 - min(cohort.epoch / group[0].epochs, 1.0)
-        tasks.append(replace(task, kept=(cohort.name,), seconds=task.seconds * ahead))
+        seconds = task.seconds * ahead
+        tasks.append(replace(task, kept=(cohort.name,), seconds=seconds, epoch=cohort.epoch))
         for trial in group:
             del left[trial.id]
     return tasks, list(left.values())
