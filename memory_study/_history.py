@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memory_study.config import TrialConfig
 from memory_study.record import Record, epoch_grid
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CONVERGED = {"": 1.0, "_999": 0.999}
 """Suffix of the convergence columns, and the training accuracy that each asks for."""
@@ -18,14 +21,15 @@ CONVERGED = {"": 1.0, "_999": 0.999}
 class History:
     """One trial's measurements, added as they are made.
 
-    ``latest`` is what was measured after the epoch ``measured``, ``epochs`` how many are trained. ``test_accuracy`` and
-    ``model``, the net as a file if that is kept, are set when training is over.
+    ``latest`` is what was measured after the epoch ``measured``, ``epochs`` how many are trained. ``arrays`` are on the
+    CPU. ``test_accuracy`` and ``model``, the net as a file if that is kept, are set when training is over.
     """
 
     config: TrialConfig
     grid: frozenset[int] = field(init=False)
     curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     scalars: dict[str, float] = field(default_factory=dict)
+    arrays: dict[str, Tensor] = field(default_factory=dict)
     latest: Mapping[str, float] = field(default_factory=dict)
     measured: int = 0
     epochs: int = 0
@@ -96,10 +100,11 @@ class History:
             self.measure(self.epochs, self.latest)
             scalars["test_accuracy"] = self.test_accuracy
         curves = {name: tuple(curve) for name, curve in self.curves.items() if curve}
-        return Record(self.config.id, scalars, curves, self.model)
+        arrays = {name: tensor.numpy() for name, tensor in self.arrays.items()}
+        return Record(self.config.id, scalars, curves, self.model, arrays)
 
 
-_CHANGING = ("curves", "scalars", "latest", "measured", "epochs", "test_accuracy", "model")
+_CHANGING = ("curves", "scalars", "arrays", "latest", "measured", "epochs", "test_accuracy", "model")
 
 
 def _plain(value: Any) -> Any:

@@ -46,12 +46,12 @@ class TrainingData:
             seed: scale(random_inputs(splits.train_inputs.shape, splits.mean, splits.std, seed)).to(
                 device, dtype
             )
-            for seed in sorted({c.seed for c in configs if c.corruption == "randX"})
+            for seed in sorted({c.noise_seed for c in configs if c.corruption == "randX"})
         }
-        masks = [corrupted_examples(examples, c.corruption_level, c.seed) for c in configs]
+        masks = [corrupted_examples(examples, c.corruption_level, c.noise_seed) for c in configs]
         self.corrupted = torch.stack(masks).to(device)
         self.labels = torch.stack([
-            torch.where(mask, random_labels(examples, classes, c.seed), splits.train_labels)
+            torch.where(mask, random_labels(examples, classes, c.noise_seed), splits.train_labels)
             if c.corruption == "randY"
             else splits.train_labels
             for c, mask in zip(configs, masks, strict=True)
@@ -80,7 +80,7 @@ class TrainingData:
         for row, config in enumerate(self._configs):
             if config.corruption == "randX":
                 # A whole gather, because picking out the replaced examples would make a GPU wait for their number.
-                noise = self._banks[config.seed][examples[row]]
+                noise = self._banks[config.noise_seed][examples[row]]
                 replaced = self.corrupted[row, examples[row], None, None, None]
                 torch.where(replaced, noise, inputs[row], out=inputs[row])
         return inputs, self.labels.gather(1, examples)
@@ -104,6 +104,6 @@ class TrainingData:
             noisy = config.corruption == "randX"
             mask = self.corrupted[row, examples, None, None, None]
             found.append(
-                torch.where(mask, self._banks[config.seed][examples], inputs[0]) if noisy else inputs[0]
+                torch.where(mask, self._banks[config.noise_seed][examples], inputs[0]) if noisy else inputs[0]
             )
         return torch.stack(found), labels

@@ -55,7 +55,7 @@ class TrialConfig(_Identified):
     """One training run. Equal configs are one trial: noise of level 0 is no noise, a strength of 0 no regularizer.
 
     ``regularizers`` may be given as a mapping; it is kept as pairs, sorted, without strengths of 0; ``csr_epochs``
-    are kept once each, ascending.
+    and ``measures`` are kept once each, ascending.
     Raises :class:`ConfigError`, with all problems at once, for values that make no trial.
     """
 
@@ -83,6 +83,10 @@ class TrialConfig(_Identified):
     corruption_level: float = _field(
         "replica", 0.0, "share of the training set that is corrupted, from 0 to 1"
     )
+    corruption_seed: int = _field(
+        "replica", -1, "seed of the corruption, to train on one noisy data set with many seeds; -1 is the trial's own",
+        absent=-1,
+    )  # fmt: skip
     model: str = _field(
         "cohort",
         "mlp",
@@ -118,6 +122,15 @@ class TrialConfig(_Identified):
     csr_gradient_step: float = _field("cohort", 0.25, "alpha of the search, on the 0-255 scale")
     csr_noise_step: float = _field("cohort", 0.2, "beta of the search, on the 0-255 scale")
     csr_epochs: tuple[int, ...] = _field("cohort", (), "epochs after which to measure it, besides the last")
+    measures: tuple[str, ...] = _field(
+        "cohort", (), "what else to measure: names of the files in memory_study/measures", absent=()
+    )
+    measured_examples: int = _field(
+        "cohort",
+        1000,
+        "training examples, the first ones, that --measures training_examples looks at",
+        absent=1000,
+    )
     dtype: str = _field("cohort", "float32", "floating point type: float32 or float64")
     seed: int = _field("replica", 0, "names every random draw: weights, batches, corruption, noise")
 
@@ -136,6 +149,9 @@ class TrialConfig(_Identified):
         object.__setattr__(self, "csr_epochs", tuple(sorted(set(self.csr_epochs))))
         if self.corruption_level == 0 and self.corruption in CORRUPTIONS:
             object.__setattr__(self, "corruption", "none")
+        if self.corruption == "none" or self.corruption_seed == self.seed:
+            object.__setattr__(self, "corruption_seed", -1)
+        object.__setattr__(self, "measures", tuple(sorted(set(self.measures))))
         found = list(_problems(self))
         if found:
             raise ConfigError(found)
@@ -149,6 +165,11 @@ class TrialConfig(_Identified):
             found = identity.trial_id({f.name: getattr(self, f.name) for f in fields(self)}, ABSENT)
             object.__setattr__(self, "_id", found)
             return found
+
+    @property
+    def noise_seed(self) -> int:
+        """The seed of the corruption."""
+        return self.seed if self.corruption_seed == -1 else self.corruption_seed
 
     @property
     def shared(self) -> tuple[Value, ...]:
@@ -180,7 +201,7 @@ ABSENT: Mapping[str, Value] = MappingProxyType(
 
 def _problems(c: TrialConfig) -> Iterator[str]:
     """Yield a line for every rule that config ``c`` breaks."""
-    from memory_study import regularizers  # its listing needs no torch
+    from memory_study import measures, regularizers  # their listings need no torch
 
     choices = {
         "corruption": CORRUPTIONS, "model": MODELS, "input_scaling": INPUT_SCALINGS,
@@ -192,7 +213,7 @@ def _problems(c: TrialConfig) -> Iterator[str]:
     at_least = {
         "train_size": 1, "width": 1, "depth": 0, "batch_size": 1, "epochs": 1, "seed": 0, "split_seed": 0,
         "image_size": 0, "crop": 0, "halving_epochs": 0, "csr_examples": 0, "csr_iterations": 1,
-        "validation_size": 0,
+        "validation_size": 0, "corruption_seed": -1, "measured_examples": 1,
     }  # fmt: skip
     for name, least in at_least.items():
         if getattr(c, name) < least:
@@ -228,6 +249,8 @@ def _problems(c: TrialConfig) -> Iterator[str]:
             yield f"{flag(name)} {getattr(c, name):g} is out of range; use a finite number of at least 0"
     if any(not 0 <= epoch <= c.epochs for epoch in c.csr_epochs):
         yield f"--csr-epochs {identity.to_text(c.csr_epochs)} leave the training; use epochs from 0 to {c.epochs}"
+    for name in sorted(set(c.measures) - set(measures.names())):
+        yield f"--measures {name!r} is not known; choose from {', '.join(measures.names())}"
     for kind, strength in c.regularizers:
         yield from regularizers.problems(kind, strength)
 

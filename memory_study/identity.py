@@ -16,7 +16,7 @@ from typing import Any
 SEMANTICS = 1
 """Version of what a config *means*. Bump it when the same config would now train differently."""
 
-Value = str | int | float | bool | tuple[int, ...] | tuple[tuple[str, float], ...]
+Value = str | int | float | bool | tuple[int, ...] | tuple[str, ...] | tuple[tuple[str, float], ...]
 """What a config field may hold."""
 
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 SCHEMA = 1
 """Version of the names on this page. An experiment holds records of one schema."""
@@ -29,6 +30,7 @@ class Tag(StrEnum):
     DEVICE = "device"
     PYTHON = "python"
     TORCH = "torch"
+    ARRAYS = "arrays"  # names of the arrays in the run's artifact "arrays.npz", with commas between; absent without any
     ERROR = "error"  # of a failed trial: the exception's last line
 
 
@@ -64,8 +66,17 @@ SCALARS: Mapping[str, str] = {
     "seconds": "the trial's share of the seconds its cohort trained, evaluation and critical samples not included",
     "evaluation_seconds": "its share of the seconds of all passes over training, validation and test set",
     "critical_sample_seconds": "its share of the seconds of the searches for critical samples",
+    "measure_seconds": "its share of the seconds of the measures that its config asks for; absent without any",
 }
 """Measured once, at the end."""
+
+SOMETIMES = frozenset({"resumed_epoch", "measure_seconds"})
+"""Scalars that only some trials have: interrupted ones, or those whose config asks for a further measure."""
+
+ARRAYS: Mapping[str, str] = {
+    "train_right": "bool [example]: which of the first measured_examples of the training set are predicted as their label",
+}
+"""Measured once, and more than a number: kept in one file of the run, ``arrays.npz``, that numpy opens without pickle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +85,19 @@ class Record:
 
     ``scalars`` maps a name of :data:`SCALARS` to its value. ``curves`` maps a name of :data:`CURVES` to a tuple of
     ``(epoch, value)``, epochs ascending. Values are finite: what could not be measured (the loss of a diverged net)
-    is left out. Raises ValueError, naming all offenders, for an unknown name or a value that is not finite.
+    is left out. ``arrays`` maps a name of :data:`ARRAYS` to a numpy array. Raises ValueError, naming all offenders, for
+    an unknown name or a value that is not finite.
     """
 
     trial_id: str
     scalars: Mapping[str, float]
     curves: Mapping[str, tuple[tuple[int, float], ...]]
     model: bytes | None = field(default=None, repr=False)
+    arrays: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        unknown = sorted((self.scalars.keys() - SCALARS.keys()) | (self.curves.keys() - CURVES.keys()))
+        given = ((self.scalars, SCALARS), (self.curves, CURVES), (self.arrays, ARRAYS))
+        unknown = sorted(name for values, known in given for name in values.keys() - known.keys())
         infinite = [name for name, value in self.scalars.items() if not math.isfinite(value)]
         infinite += [
             name for name, curve in self.curves.items() if not all(math.isfinite(v) for _, v in curve)

@@ -14,7 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from memory_study import models
+from memory_study import measures, models
 from memory_study._checkpoint import Checkpoints, State, dump, load
 from memory_study._history import History
 from memory_study._measuring import Measuring, Nets, Values
@@ -56,6 +56,7 @@ class Training:
         buffers = [self.network.initial_buffers()] * len(self.configs)
         self.buffers = Stack.of(self.network.buffer_shapes, buffers, like)
         self.measuring = Measuring(self.network, self.data, splits, self.scaling, self.shared)
+        self.measures = [measures.find(name)(self) for name in self.shared.measures]
 
     @property
     def nets(self) -> Nets:
@@ -104,6 +105,8 @@ class Training:
                 0, partial(self._accumulate, inputs, labels, scale * clean, perturbation, everything)
             )
             self.optimizer.step(terms, decays, rates)
+            for measure in self.measures:
+                measure.after_step(epoch)
 
     def evaluate(self, epoch: int) -> list[int]:
         """Measure into the histories what is due after ``epoch``. Returns the rows whose training is over.
@@ -130,6 +133,12 @@ class Training:
         )
         for row, found in zip(rows, values, strict=True):
             self.histories[self.configs[row].id].measure(epoch, found)
+
+    def measure(self, epoch: int, leaving: list[int]) -> None:
+        """Let the config's further measures look at the nets after ``epoch``."""
+        sound = [row for row in leaving if not self.diverged(row)]
+        for measure in self.measures:
+            measure.after_epoch(epoch, sound)
 
     def spend(self, epoch: int, seconds: Mapping[str, float]) -> None:
         """Share the seconds of an epoch, by the scalar that they belong to, evenly among the replicas."""
@@ -159,6 +168,8 @@ class Training:
         self.buffers = self.buffers.keep(staying)
         self.data.keep(staying)
         self.measuring.keep(staying)
+        for measure in self.measures:
+            measure.keep(staying)
         self.configs = [self.configs[row] for row in staying]
 
     def test_accuracies(self, rows: list[int]) -> list[float]:
@@ -207,15 +218,16 @@ def train(
     every epoch.
     """
     training = Training(cohort, splits, device)
+    if not all(measure.resumable for measure in training.measures):
+        checkpoints = None
     states = (load(data, cohort, device) for data in checkpoints.states()) if checkpoints else iter(())
     saved = next(filter(None, states), None)
     if saved:
         training.resume(saved)
     start = saved.epoch if saved else 0
     clock = _Clock(device)
-    if start == 0 and 0 in training.shared.csr_epochs:
-        training.measure_critical_samples(0, list(range(len(training.configs))))
-        training.spend(0, {"critical_sample_seconds": clock.lap()})
+    if start == 0:
+        _before_training(training, clock)
     for epoch in range(start + 1, training.shared.epochs + 1):
         if not training.configs:
             break
@@ -227,6 +239,9 @@ def train(
         measured = range(len(training.configs)) if everyone else leaving
         training.measure_critical_samples(epoch, [row for row in measured if not training.diverged(row)])
         spent["critical_sample_seconds"] = clock.lap()
+        if training.measures:
+            training.measure(epoch, leaving)
+            spent["measure_seconds"] = clock.lap()
         if leaving:
             leave(training, leaving)
             spent["evaluation_seconds"] += clock.lap()
@@ -237,6 +252,16 @@ def train(
             checkpoints.offer(epoch, partial(dump, training, epoch))
             clock.lap()  # keeping the state is none of what is timed
     return training.histories
+
+
+def _before_training(training: Training, clock: _Clock) -> None:
+    """Measure the nets as they were drawn."""
+    if 0 in training.shared.csr_epochs:
+        training.measure_critical_samples(0, list(range(len(training.configs))))
+        training.spend(0, {"critical_sample_seconds": clock.lap()})
+    for measure in training.measures:
+        measure.before_training()
+        training.spend(0, {"measure_seconds": clock.lap()})
 
 
 class _Clock:

@@ -49,5 +49,7 @@ def outcomes(
             own[Tag.ERROR] = result.error
             found.append(Outcome(config, own, *milliseconds, error=result.error))
         else:
+            if result.arrays:
+                own[Tag.ARRAYS] = ",".join(sorted(result.arrays))
             found.append(Outcome(config, own, *milliseconds, record=result))
     return found

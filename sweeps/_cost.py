@@ -109,7 +109,7 @@ def fixed_bytes(configs: Sequence[TrialConfig], image: ImageShape, held_out: int
     """
     config = configs[0]
     pixels = math.prod(input_shape(config, image))
-    banks = len({c.seed for c in configs if c.corruption == "randX"})
+    banks = len({c.noise_seed for c in configs if c.corruption == "randX"})
     width = FLOAT_BYTES * (2 if config.dtype == "float64" else 1)
     return int(width * pixels * (config.train_size * (1 + banks) + held_out))
 

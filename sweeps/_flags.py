@@ -66,7 +66,7 @@ def flags_of(fields: Iterable[Field[Any]], group: str) -> list[Flag]:
             group=group,
             help=f.metadata["help"],
             default=None if f.default is MISSING else f.default,
-            parse=f.metadata.get("parse") or parser_of(f.default),
+            parse=f.metadata.get("parse") or _parser_of(f),
             metavar=f.metadata.get("metavar") or metavar_of(f.default),
         )
         for f in fields
@@ -74,9 +74,11 @@ def flags_of(fields: Iterable[Field[Any]], group: str) -> list[Flag]:
     ]
 
 
-def parser_of(default: Any) -> Parser:
-    """How words become a value of the same type as ``default``."""
-    match default:
+def _parser_of(field: Field[Any]) -> Parser:
+    """How words become a value of the field's type, as far as its default tells."""
+    if field.type == "tuple[str, ...]":
+        return words_of(str)
+    match field.default:
         case bool():
             return _switch
         case int():

@@ -30,7 +30,7 @@ from sqlalchemy import Table, insert, select, text, update
 
 from memory_study.record import Tag
 from sweeps._batch import Outcome
-from sweeps._writers import metrics_of, model_file
+from sweeps._writers import files_of, metrics_of
 
 Rows = dict[Any, list[dict[str, Any]]]
 """Rows to insert, by model, in an order that satisfies foreign keys."""
@@ -115,10 +115,10 @@ class TableWriter:
         return append(self._artifacts, run_id, SqlAlchemyStore.ARTIFACTS_FOLDER_NAME)
 
     def _upload(self, outcome: Outcome, run_id: str) -> None:
-        if outcome.record is not None and outcome.record.model is not None:
-            with model_file(outcome.record.model) as path:
+        with files_of(outcome.record) as files:
+            for path, folder in files:
                 repository: Any = get_artifact_repository(self._location(run_id))
-                repository.log_artifact(path, "model")
+                repository.log_artifact(path, folder)
 
 
 def new_run_id() -> str:

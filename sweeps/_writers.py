@@ -18,6 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from memory_study.record import SCHEMA, Record, Tag
 from sweeps._alone import alone
 from sweeps._batch import Outcome
@@ -191,9 +193,9 @@ class ClientWriter:
         self._client.log_batch(run_id, metrics[:MOST_PER_CALL], params)
         for first in range(MOST_PER_CALL, len(metrics), MOST_PER_CALL):
             self._client.log_batch(run_id, metrics[first : first + MOST_PER_CALL])
-        if outcome.record is not None and outcome.record.model is not None:
-            with model_file(outcome.record.model) as path:
-                self._client.log_artifact(run_id, path, "model")
+        with files_of(outcome.record) as files:
+            for path, folder in files:
+                self._client.log_artifact(run_id, path, folder)
         self._client.set_terminated(run_id, outcome.status, outcome.end)
 
 
@@ -205,12 +207,19 @@ def _precedence(run: Any) -> tuple[int, int, str]:
 
 
 @contextlib.contextmanager
-def model_file(model: bytes) -> Iterator[str]:
-    """Path of a file ``model.pt`` that holds ``model``, for as long as the context lasts."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.pt"
-        path.write_bytes(model)
-        yield str(path)
+def files_of(record: Record | None) -> Iterator[list[tuple[str, str | None]]]:
+    """Paths of a record's files and their folders among a run's artifacts, for as long as the context lasts."""
+    with contextlib.ExitStack() as stack:
+        files: list[tuple[str, str | None]] = []
+        if record is not None and (record.model is not None or record.arrays):
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            if record.model is not None:
+                (folder / "model.pt").write_bytes(record.model)
+                files.append((str(folder / "model.pt"), "model"))
+            if record.arrays:
+                np.savez_compressed(folder / "arrays.npz", allow_pickle=False, **record.arrays)
+                files.append((str(folder / "arrays.npz"), None))
+        yield files
 
 
 def _open_experiment(client: Any, uri: str, name: str) -> str:

@@ -67,7 +67,8 @@ def test_every_field_counts_in_the_id():
     other = {
         "dataset": "mnist", "dataset_digest": "ab", "validation": "test", "corruption": "randY", "model": "cnn-zhang",
         "input_scaling": "unit", "regularizers": {"dropout": 0.5}, "csr_epochs": (1,), "dtype": "float64",
-        "stop_at_convergence": True, "validation_schedule": "curve",
+        "stop_at_convergence": True, "validation_schedule": "curve", "measures": ("training_examples",),
+        "corruption_seed": 7,
     }  # fmt: skip
     base = TrialConfig(corruption="randX", corruption_level=0.25)
     ids = {base.id}
@@ -77,6 +78,15 @@ def test_every_field_counts_in_the_id():
             value = getattr(base, name) + (0.125 if name in FLOATS else 1)
         ids.add(replace(base, **{name: value}).id)
     assert len(ids) == len(FIELDS) + 1
+
+
+def test_the_seed_of_the_corruption_counts_only_where_there_is_one_of_its_own():
+    real = TrialConfig(seed=3)
+    assert replace(real, corruption_seed=5).id == real.id
+    noisy = TrialConfig(seed=3, corruption="randY", corruption_level=0.5)
+    assert replace(noisy, corruption_seed=3).id == noisy.id
+    assert replace(noisy, corruption_seed=5).noise_seed == 5
+    assert noisy.noise_seed == 3
 
 
 def test_all_problems_are_said_at_once():
@@ -146,6 +156,7 @@ def test_trials_that_disagree_on_a_cohort_field_are_no_cohort(name):
     base = TrialConfig()
     other = {
         "csr_epochs": (1,),
+        "measures": ("training_examples",),
         "validation": "test",
         "validation_schedule": "curve",
         "model": "cnn-zhang",
