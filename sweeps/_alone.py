@@ -7,11 +7,15 @@ import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from sweeps._ledger import LedgerError, connection_arguments, first_line, sqlite_path, without_password
 
 KEY = int.from_bytes(b"memstudy")
 """Of PostgreSQL's advisory lock."""
+
+LOCK_SECONDS = 300.0
+"""To wait for it: longer than several processes in turn need to create all tables, each some ten seconds."""
 
 
 @contextlib.contextmanager
@@ -67,5 +71,20 @@ def _locked_database(uri: str) -> Iterator[None]:
             f"tracking store {without_password(uri)} cannot be used ({first_line(error)}); mend it, or name another"
         ) from None
     with connection:  # its end frees the lock
-        connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(:key)"), {"key": KEY})
+        _wait_for_lock(connection, uri)
         yield
+
+
+def _wait_for_lock(connection: Any, uri: str) -> None:
+    """Raises LedgerError if another process keeps the lock, or the database fails meanwhile."""
+    import sqlalchemy
+
+    try:
+        connection.execute(sqlalchemy.text(f"SET lock_timeout = {int(1000 * LOCK_SECONDS)}"))
+        connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(:key)"), {"key": KEY})
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        raise LedgerError(
+            f"tracking store {without_password(uri)} could not be had alone for {LOCK_SECONDS:g} s, to look for its tables "
+            f"({first_line(error)}); look for another process of this project that hangs (select pid from pg_locks where "
+            "locktype = 'advisory'), end it, then run again"
+        ) from None

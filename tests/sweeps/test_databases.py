@@ -15,7 +15,8 @@ from mlflow_server import Server
 from postgresql_server import PostgreSQL
 
 from memory_study.config import TrialConfig
-from sweeps._ledger import read_ledger
+from sweeps import _alone
+from sweeps._ledger import LedgerError, read_ledger
 from sweeps._tracking import Tracker
 from sweeps._writers import open_writer
 
@@ -137,3 +138,24 @@ def test_reading_a_new_database_creates_nothing(database: str) -> None:
     assert {trial: entry.status for trial, entry in entries.items()} == {
         TrialConfig(seed=0, epochs=10).id: "FINISHED"
     }
+
+
+@pytest.mark.slow
+def test_a_process_that_hangs_alone_in_a_database_keeps_nobody_waiting_for_ever(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_alone, "LOCK_SECONDS", 0.3)
+    began = time.monotonic()
+    with (
+        _alone.alone(database),
+        pytest.raises(
+            LedgerError, match=r"for 0.3 s.*lock timeout.*select pid.*end it, then run again"
+        ) as refusal,
+        _alone.alone(database),
+    ):
+        pass
+    assert 0.3 <= time.monotonic() - began < 20
+    assert len(str(refusal.value).splitlines()) == 1
+    assert "secret" not in str(refusal.value)
+    with _alone.alone(database):  # free again
+        pass
