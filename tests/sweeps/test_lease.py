@@ -77,6 +77,13 @@ def dead_process() -> Holder:
     return holder
 
 
+def wait_for(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_a_free_experiment_is_taken_and_given_back() -> None:
     tags = FakeTags()
     first = lease(tags)
@@ -239,9 +246,7 @@ def test_a_lease_is_renewed_until_the_end_and_then_given_back() -> None:
     (taken,) = tags.holders.values()
     thread = threading.Thread(target=lambda: reasons.append(keep(mine, stop)))
     thread.start()
-    time.sleep(0.35)
-    (renewed,) = tags.holders.values()
-    assert renewed.beat > taken.beat + 0.1
+    wait_for(lambda: tags.holders[taken.token].beat > taken.beat + 0.15)  # a second renewal, too
     stop.set()
     thread.join()
     assert reasons == [""]
@@ -254,17 +259,19 @@ def test_a_store_that_is_away_costs_no_lease(capsys: pytest.CaptureFixture[str])
     mine.take()
     (taken,) = tags.holders.values()
 
+    calls: list[str] = []
+
     def away(call: str) -> None:
+        calls.append(call)
         raise ConnectionError("connection refused")
 
     tags.before = away
     thread = threading.Thread(target=lambda: reasons.append(keep(mine, stop)))
     thread.start()
-    time.sleep(0.4)
+    wait_for(lambda: len(calls) > 3)
     assert list(tags.holders.values()) == [taken]
     tags.before = lambda call: None
-    time.sleep(0.2)
-    assert next(iter(tags.holders.values())).beat > taken.beat
+    wait_for(lambda: tags.holders[taken.token].beat > taken.beat)
     stop.set()
     thread.join()
     assert reasons == [""]
