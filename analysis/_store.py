@@ -25,8 +25,10 @@ SCHEMES = "sqlite:///mlflow.db, postgresql://user@host/name or http://host:5000"
 """Examples of the stores that can be read."""
 
 
-TAGS = (Tag.TRIAL, Tag.SWEEP, Tag.DEVICE, Tag.CODE, Tag.DIRTY, Tag.PYTHON, Tag.TORCH)
+TAGS = (Tag.TRIAL, Tag.SWEEP, Tag.DEVICE, Tag.CODE, Tag.DIRTY, Tag.PYTHON, Tag.TORCH, Tag.SUGGESTED, Tag.ARRAYS)
 """The tags of a finished run that are read."""
+ARRAYS_FILE = "arrays.npz"
+"""The artifact of a run that holds its arrays."""
 FAILURE = (Tag.TRIAL, Tag.SWEEP, Tag.ERROR)
 """The tags of a failed run that are read."""
 
@@ -72,6 +74,9 @@ class Store(Protocol):
 
     def history(self, runs: Sequence[str], key: str) -> History:
         """All points of the metric ``key`` of these runs. Raises StoreError."""
+
+    def arrays(self, runs: Sequence[str]) -> list[bytes]:
+        """The files with the arrays of these runs, each of which must have one. Raises StoreError."""
 
 
 def connect(uri: str) -> Store:

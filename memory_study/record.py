@@ -31,6 +31,7 @@ class Tag(StrEnum):
     PYTHON = "python"
     TORCH = "torch"
     ARRAYS = "arrays"  # names of the arrays in the run's artifact "arrays.npz", with commas between; absent without any
+    SUGGESTED = "suggested"  # by which searches, words SEARCH/SAMPLER/REPETITION/NUMBER: see sweeps/frontier.py
     ERROR = "error"  # of a failed trial: the exception's last line
 
 
@@ -49,8 +50,14 @@ CURVES: Mapping[str, str] = {
     "csr_train": "critical sample ratio of training examples as trained on",
     "csr_train_low": "lower end of its 95 % Wilson interval",
     "csr_train_high": "upper end of its 95 % Wilson interval",
+    "sensitivity_gini": "Gini coefficient of the training examples' loss sensitivities (1-norm, total); step: SGD step",
+    "sensitivity_gini_l2": "the same of 2-norms; step: SGD step",
+    "sensitivity_gini_max": "the same of maximum norms; step: SGD step",
+    "sensitivity_gini_indirect": "the same of 1-norms, through the weights only; step: SGD step",
+    "sensitivity_gini_direct": "the same of 1-norms, at fixed weights; step: SGD step",
 }
-"""Measured through training; the step is the epoch, counted from 1 (0 is the state before training)."""
+"""Measured through training; the step is the epoch, counted from 1 (0 is the state before training), or where it says so
+the SGD step, of which an epoch has one a batch."""
 
 SCALARS: Mapping[str, str] = {
     "converged": "1 if every training example was right after some epoch, else 0: then convergence_epoch is censored",
@@ -67,6 +74,8 @@ SCALARS: Mapping[str, str] = {
     "evaluation_seconds": "its share of the seconds of all passes over training, validation and test set",
     "critical_sample_seconds": "its share of the seconds of the searches for critical samples",
     "measure_seconds": "its share of the seconds of the measures that its config asks for; absent without any",
+    "sensitivity_finite": "1 if all loss sensitivities are finite; 0 if they overflowed, and nothing of them is recorded",
+    "sensitivity_off_diagonal": "share of class_sensitivity that is between different classes, in [0, 1]",
 }
 """Measured once, at the end."""
 
@@ -75,6 +84,10 @@ SOMETIMES = frozenset({"resumed_epoch", "measure_seconds"})
 
 ARRAYS: Mapping[str, str] = {
     "train_right": "bool [example]: which of the first measured_examples of the training set are predicted as their label",
+    "sensitivity": "float32 [example]: loss sensitivity (1-norm, total), mean over the steps of sensitivity_gini",
+    "sensitivity_indirect": "float32 [example]: the same through the weights only",
+    "sensitivity_direct": "float32 [example]: the same at fixed weights",
+    "class_sensitivity": "float32 [i, j]: sensitivity of the loss of class i to an example of class j, mean over both",
 }
 """Measured once, and more than a number: kept in one file of the run, ``arrays.npz``, that numpy opens without pickle."""
 

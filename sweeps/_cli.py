@@ -21,6 +21,8 @@ from sweeps._machine import cluster, this_machine
 from sweeps._options import Options, Settings, Sweep, resolve, settings_of
 from sweeps._pack import Facts, Machine, Task, pack
 from sweeps._plan import Todo, difference, distinct
+from sweeps._results import Archive
+from sweeps._rounds import Planned, Search, Work
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
@@ -29,6 +31,7 @@ BAD_INPUT, INTERRUPTED = 2, 130
 class Question:
     """A sweep's plan, checked, with what its data set is."""
 
+    options: Options
     plan: tuple[TrialConfig, ...]
     info: datasets.DatasetInfo
     location: Path
@@ -73,17 +76,16 @@ def _main(sweep: Sweep, argv: Sequence[str]) -> int:
     if problems := [*problems, *checkpoint_problems(folder)]:
         raise InputError(problems)
     finished = {trial for trial, entry in ledger.entries.items() if entry.status == "FINISHED"}
+
+    def packed(todo: Todo, machine: Machine) -> tuple[Task, ...]:
+        return _pack(question, todo, settings, machine, folder.resumable(finished) if folder else ())
+
+    work: Work = Planned(todo, packed)
+    if sweep.rounds is not None:
+        archive = Archive(settings.tracking_uri, settings.experiment)
+        work = Search(sweep.rounds(question.options, archive), packed, settings)
     command = without_password(shlex.join(["python", "-m", f"sweeps.{sweep.name}", *argv]))
-    return execute(
-        sweep.name,
-        todo,
-        question.location,
-        lambda machine: _pack(
-            question, todo, settings, machine, folder.resumable(finished) if folder else ()
-        ),
-        settings,
-        command,
-    )
+    return execute(sweep.name, work, question.location, settings, command)
 
 
 def _understand(sweep: Sweep, argv: Sequence[str]) -> tuple[Options, Settings]:
@@ -119,8 +121,9 @@ def _ask(sweep: Sweep, options: Options, settings: Settings) -> Question:
     except datasets.DataError as error:
         raise InputError([str(error)]) from None
     shared = {**options.shared, "dataset": info.name, "dataset_digest": info.digest}
+    options = dataclasses.replace(options, shared=shared)
     try:
-        plan = distinct(sweep.plan(dataclasses.replace(options, shared=shared)))
+        plan = distinct(sweep.plan(options))
     except ConfigError as error:
         raise InputError(error.problems) from None
     problems = [
@@ -130,7 +133,7 @@ def _ask(sweep: Sweep, options: Options, settings: Settings) -> Question:
     ]
     if problems:
         raise InputError(problems)
-    return Question(plan, info, datasets.location(asked, settings.data_dir))
+    return Question(options, plan, info, datasets.location(asked, settings.data_dir))
 
 
 def _pack(

@@ -8,7 +8,7 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import TextIO
@@ -24,20 +24,16 @@ from sweeps._ledger import LedgerError, read_ledger
 from sweeps._log import log_file, quiet, silence_ray
 from sweeps._machine import this_machine
 from sweeps._options import Settings
-from sweeps._pack import Machine, Task
 from sweeps._plan import Todo
+from sweeps._rounds import Work
 from sweeps._tracking import Tally
 from sweeps._version import running_code
 
 FINISHED, SOME_FAILED = 0, 1
 
-MakeTasks = Callable[[Machine], Sequence[Task]]
 
-
-def execute(
-    sweep: str, todo: Todo, location: Path, make_tasks: MakeTasks, settings: Settings, command: str
-) -> int:
-    """Train ``todo`` and print how it went; ``command`` is what goes on with it. Returns the exit code.
+def execute(sweep: str, work: Work, location: Path, settings: Settings, command: str) -> int:
+    """Do ``work`` and print how it went; ``command`` is what goes on with it. Returns the exit code.
 
     ``location`` holds the data set. Raises :class:`InputError` for a store, a log or a cluster that refuses.
     """
@@ -45,15 +41,16 @@ def execute(
     ended: list[Tally] = []
     log = log_file(settings.log_dir, sweep)
     code = 0
-    if todo.train:
-        code = _run(_job(sweep, location, settings), len(todo.train), make_tasks, settings, log, ended)
+    if work.title:
+        code = _run(_job(sweep, location, settings), work, settings, log, ended)
         if settings.checkpoints:
             settings.checkpoints.prune()
+    todo = work.todo
     tally, missing = _account(todo, ended[0] if ended else Tally(), settings)
     seconds = time.monotonic() - started
     for line in _report.summary(todo, tally, missing, seconds, settings.tracking_uri, command):
         print(line)  # noqa: T201
-    if todo.train:
+    if work.title:
         print(_report.log_line(log))  # noqa: T201
     some_failed = missing or tally.failed or tally.lost or todo.failed
     return code or (SOME_FAILED if some_failed else FINISHED)
@@ -74,14 +71,12 @@ def _job(sweep: str, location: Path, settings: Settings) -> Job:
     )
 
 
-def _run(
-    job: Job, trials: int, make_tasks: MakeTasks, settings: Settings, log: Path, ended: list[Tally]
-) -> int:
+def _run(job: Job, work: Work, settings: Settings, log: Path, ended: list[Tally]) -> int:
     """0, or an exit code if a signal or a mistake of this program ended it. ``ended`` gets the last tally."""
     with _stopped_by_signals() as received, quiet(log) as screen:
         try:
-            print(f"{job.tags[Tag.SWEEP]}: {trials} trials to train", file=screen, flush=True)
-            _launch(job, make_tasks, settings, screen, ended)
+            print(f"{job.tags[Tag.SWEEP]}: {work.title}", file=screen, flush=True)
+            _launch(job, work, settings, screen, ended)
         except KeyboardInterrupt:
             return 128 + received[0] if received else 128 + signal.SIGINT
         except LedgerError as error:
@@ -95,7 +90,7 @@ def _run(
     return 0
 
 
-def _launch(job: Job, make_tasks: MakeTasks, settings: Settings, screen: TextIO, ended: list[Tally]) -> None:
+def _launch(job: Job, work: Work, settings: Settings, screen: TextIO, ended: list[Tally]) -> None:
     """Here or on Ray, which is imported only then, while no other driver has the experiment."""
 
     def note(text: str) -> None:
@@ -105,13 +100,20 @@ def _launch(job: Job, make_tasks: MakeTasks, settings: Settings, screen: TextIO,
         from sweeps import _inline
 
         with held(job.tracking_uri, job.experiment, note):
-            _inline.run(make_tasks(this_machine(settings)), job, settings.cpus or 1, screen, ended)
+            _inline.run(work.tasks(this_machine(settings), note), job, settings.cpus or 1, screen, ended)
     else:
         silence_ray()
         with kept(job.tracking_uri, job.experiment) as keeper:
             from sweeps import _launch  # takes as long as opening the store
 
-            _launch.run(make_tasks, job, settings, screen, ended, lambda: keeper.wait(note))
+            _launch.run(
+                lambda machine: work.tasks(machine, note),
+                job,
+                settings,
+                screen,
+                ended,
+                lambda: keeper.wait(note),
+            )
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 from sweeps._job import Job, train
@@ -17,22 +17,29 @@ IMPATIENCE_SECONDS = 10.0
 """The same after Ctrl-C."""
 
 
-def run(tasks: Sequence[Task], job: Job, threads: int, screen: TextIO, ended: list[Tally]) -> None:
-    """Train all tasks; ``ended`` gets the last tally, after Ctrl-C too. Raises LedgerError if the store
-    refuses.
+def run(rounds: Iterable[Sequence[Task]], job: Job, threads: int, screen: TextIO, ended: list[Tally]) -> None:
+    """Train all tasks, round by round; ``ended`` gets the last tally, after Ctrl-C too.
+
+    The next round is asked for once the results of the last one are in the store; where that takes nothing for
+    :data:`PATIENCE_SECONDS`, there is no next one. Raises LedgerError if the store refuses.
     """
     tracker = Tracker(lambda: open_writer(job.tracking_uri, job.experiment), written=job.forget)
     tracker.open()
-    tracker.expect(tasks)
     import torch
 
     # Measured: with two threads the small products of a narrow net take many times as long as with one.
     torch.set_num_threads(threads)
     patience = IMPATIENCE_SECONDS
     try:
-        with shown(tasks, tracker.tally, screen):
-            for task in tasks:
-                train(task.cohort, job, tracker, kept=task.checkpoints)
-            patience = PATIENCE_SECONDS
+        tally = Tally()
+        for tasks in rounds:
+            tracker.expect(tasks)
+            with shown(tasks, tracker.tally, screen, tally):
+                for task in tasks:
+                    train(task.cohort, job, tracker, kept=task.checkpoints)
+                tally = tracker.drain(PATIENCE_SECONDS)
+            if tally.waiting:
+                break
+        patience = 0.0  # all is written, or waiting was in vain
     finally:
         ended.append(tracker.close(patience))

@@ -45,28 +45,33 @@ OBJECT_STORE_BYTES = 200 * 2**20
 
 
 def run(
-    make_tasks: Callable[[Machine], Sequence[Task]],
+    make_rounds: Callable[[Machine], Iterable[Sequence[Task]]],
     job: Job,
     settings: Settings,
     screen: TextIO,
     ended: list[Tally],
     wait_for_store: Callable[[], None],
 ) -> None:
-    """Train all tasks of ``make_tasks`` on Ray; ``ended`` gets the last tally, after Ctrl-C too.
+    """Train all tasks of ``make_rounds`` on Ray; ``ended`` gets the last tally, after Ctrl-C too.
 
+    The next round is asked for once the results of the last one are in the store; where that takes nothing for
+    :data:`PATIENCE_SECONDS`, there is no next one.
     Raises :class:`LedgerError` where the store refuses, :class:`InputError` where there is no such cluster.
     """
     try:
         machine = _start_ray(settings, job)
         wait_for_store()
-        tasks = make_tasks(machine)
         tracker = _start_tracker(job)
         patience = IMPATIENCE_SECONDS
         try:
-            with shown(tasks, _last_known(tracker), screen):
-                _train(tasks, job, tracker)
-                patience = PATIENCE_SECONDS
-                ray.get(tracker.close.remote(patience))
+            tally = Tally()
+            for tasks in make_rounds(machine):
+                with shown(tasks, _last_known(tracker), screen, tally):
+                    _train(tasks, job, tracker)
+                    tally = ray.get(tracker.drain.remote(PATIENCE_SECONDS))
+                if tally.waiting:
+                    break
+            patience = 0.0  # all is written, or waiting was in vain
         finally:
             ended.append(ray.get(tracker.close.remote(patience)))
     finally:

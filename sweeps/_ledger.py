@@ -6,12 +6,13 @@ its tables.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from memory_study.record import SCHEMA, Tag
 
@@ -27,6 +28,7 @@ from runs join tags on tags.run_uuid = runs.run_uuid and tags.key = :key
 where runs.experiment_id = :experiment and runs.lifecycle_stage = 'active'
 """
 
+T = TypeVar("T")
 Read = Callable[[str, Mapping[str, Any]], Sequence[Any]]
 """All rows that a query with these values gives."""
 
@@ -99,15 +101,36 @@ def read_ledger(uri: str, experiment: str) -> Ledger:
 
     Raises :class:`LedgerError` for a store or experiment that is not ours to write.
     """
-    file = sqlite_path(uri)
-    if file is not None:
-        return _read_file(file, experiment) if file.exists() and file.stat().st_size else Ledger({})
-    if uri.startswith(("http://", "https://")):
+    if is_server(uri):
         return _read_with_client(uri, experiment)
-    return _read_database(uri, experiment)
+    with tables(uri) as read:
+        return _read_tables(read, experiment) if read else Ledger({})
 
 
-def _read_file(file: Path, experiment: str) -> Ledger:
+def is_server(uri: str) -> bool:
+    """Whether a store is reached through MLflow's REST interface; else it is a database."""
+    return uri.startswith(("http://", "https://"))
+
+
+@contextlib.contextmanager
+def tables(uri: str) -> Iterator[Read | None]:
+    """A database's tables, to be read with plain SQL for as long as the context lasts; None where there are none yet.
+
+    Raises :class:`LedgerError`, one line, for what cannot be read.
+    """
+    file = sqlite_path(uri)
+    if file is None:
+        with _database(uri) as read:
+            yield read
+    elif file.exists() and file.stat().st_size:
+        with _file(file) as read:
+            yield read
+    else:
+        yield None
+
+
+@contextlib.contextmanager
+def _file(file: Path) -> Iterator[Read]:
     try:
         connection = sqlite3.connect(f"file:{file.resolve()}?mode=ro", uri=True, timeout=20)
     except sqlite3.Error as error:
@@ -115,7 +138,7 @@ def _read_file(file: Path, experiment: str) -> Ledger:
             f"tracking store {file} cannot be opened ({error}); check the path and its permissions"
         ) from None
     try:
-        return _read_tables(lambda query, values: connection.execute(query, values).fetchall(), experiment)
+        yield lambda query, values: connection.execute(query, values).fetchall()
     except sqlite3.Error as error:
         raise LedgerError(
             f"{file} is not an MLflow store that can be read ({error}); give --tracking-uri another file, "
@@ -125,7 +148,8 @@ def _read_file(file: Path, experiment: str) -> Ledger:
         connection.close()
 
 
-def _read_database(uri: str, experiment: str) -> Ledger:
+@contextlib.contextmanager
+def _database(uri: str) -> Iterator[Read | None]:
     import sqlalchemy  # not needed for a file
 
     try:
@@ -134,11 +158,9 @@ def _read_database(uri: str, experiment: str) -> Ledger:
         )
         with engine.connect() as connection:
             if not sqlalchemy.inspect(connection).has_table("experiments"):
-                return Ledger({})
-            return _read_tables(
-                lambda query, values: connection.execute(sqlalchemy.text(query), values).fetchall(),
-                experiment,
-            )
+                yield None
+                return
+            yield lambda query, values: connection.execute(sqlalchemy.text(query), values).fetchall()
     except sqlalchemy.exc.SQLAlchemyError as error:
         raise LedgerError(
             f"tracking store {without_password(uri)} cannot be read ({first_line(error)}); check it, then run again"
@@ -173,6 +195,17 @@ def check_active(experiment: str, stage: str) -> None:
 
 
 def _read_with_client(uri: str, experiment: str) -> Ledger:
+    rows = trials_on_server(uri, experiment, lambda run: (run.info.status, run.info.run_id))
+    if rows is None:
+        return Ledger({})
+    return Ledger(merge((trial, *row) for trial, row in rows), exists=True)
+
+
+def trials_on_server(uri: str, experiment: str, of: Callable[[Any], T]) -> list[tuple[str, T]] | None:
+    """A trial's id, and what ``of`` makes of the client's run, for each run of a trial; None without an experiment.
+
+    Raises :class:`LedgerError` for a server that does not answer, or an experiment that is not ours to write.
+    """
     from mlflow import MlflowClient  # slow to import, and not needed for a file
     from mlflow.exceptions import MlflowException
 
@@ -180,17 +213,14 @@ def _read_with_client(uri: str, experiment: str) -> Ledger:
     try:
         found = client.get_experiment_by_name(experiment)
         if found is None:
-            return Ledger({})
+            return None
         check_active(experiment, found.lifecycle_stage)
-        rows, token, has_runs = [], None, False
+        rows: list[tuple[str, T]] = []
+        token, has_runs = None, False
         while True:
             page = client.search_runs([found.experiment_id], max_results=1000, page_token=token)
             has_runs = has_runs or bool(page)
-            rows += [
-                (run.data.tags[Tag.TRIAL], run.info.status, run.info.run_id)
-                for run in page
-                if Tag.TRIAL in run.data.tags
-            ]
+            rows += [(run.data.tags[Tag.TRIAL], of(run)) for run in page if Tag.TRIAL in run.data.tags]
             token = page.token
             if not token:
                 break
@@ -199,7 +229,7 @@ def _read_with_client(uri: str, experiment: str) -> Ledger:
             f"tracking store {without_password(uri)} cannot be read ({first_line(error)}); check it, then run again"
         ) from None
     check_schema(experiment, found.tags.get(Tag.SCHEMA), has_runs)
-    return Ledger(merge(rows), exists=True)
+    return rows
 
 
 def first_line(error: BaseException) -> str:

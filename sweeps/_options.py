@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memory_study.config import FIELDS, ConfigError, TrialConfig
 from sweeps._checkpoints import Folder
@@ -24,6 +24,10 @@ from sweeps._flags import (
     whole_number,
     words_of,
 )
+
+if TYPE_CHECKING:
+    from sweeps._results import Archive
+    from sweeps._rounds import Round
 
 DEFAULT_SCALE = "laptop"
 DATA_DIR = Path(os.environ.get("MEMORY_STUDY_DATA") or "~/.cache/memory-study/data").expanduser()
@@ -131,6 +135,8 @@ class Sweep:
     scales: Mapping[str, Mapping[str, Any]]
     plan: Callable[[Any], Iterable[TrialConfig]]
     varies: tuple[str, ...]
+    rounds: Callable[[Any, Archive], Iterator[Round]] | None = None
+    """Of a sweep that decides as it goes (:mod:`sweeps._rounds`); its ``plan`` is what it may train at most."""
 
     def flags(self) -> list[Flag]:
         """All flags of this sweep, as ``--help`` groups them."""

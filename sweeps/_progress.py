@@ -18,9 +18,11 @@ SECONDS_ON_TERMINAL, SECONDS_IN_LOG = 0.5, 15.0
 
 
 @contextlib.contextmanager
-def shown(tasks: Sequence[Task], tally: Callable[[], Tally], screen: TextIO) -> Iterator[None]:
-    """Show progress on ``screen`` while the context lasts. ``tally`` is asked from another thread."""
-    meter = Meter(tasks)
+def shown(tasks: Sequence[Task], tally: Callable[[], Tally], screen: TextIO, before: Tally) -> Iterator[None]:
+    """Show progress on ``screen`` while the context lasts. ``tally`` is asked from another thread; ``before`` is
+    what it was when these tasks began.
+    """
+    meter = Meter(tasks, before)
     stop = threading.Event()
     loop = _live if screen.isatty() else _lines
     thread = threading.Thread(target=loop, args=(meter, tally, screen, stop), name="progress", daemon=True)
@@ -35,24 +37,27 @@ def shown(tasks: Sequence[Task], tally: Callable[[], Tally], screen: TextIO) -> 
 class Meter:
     """Turns tallies into a share of the work done, a speed and the time left."""
 
-    def __init__(self, tasks: Sequence[Task]) -> None:
+    def __init__(self, tasks: Sequence[Task], before: Tally) -> None:
+        """``before`` is where the writing stood when these tasks began: an earlier round is not their work."""
+        self._before = before
         self._seconds = sum(task.seconds for task in tasks) or 1.0
         self._started = time.monotonic()
         self.trials = sum(len(task.cohort.configs) for task in tasks)
 
     def share(self, tally: Tally) -> float:
         """Of the estimated work, in [0, 1]. A cohort that has ended may count twice for a moment."""
-        return min(1.0, tally.work / self._seconds)
+        return min(1.0, (tally.work - self._before.work) / self._seconds)
 
     def line(self, tally: Tally) -> str:
         """All of it in one line."""
         seconds = time.monotonic() - self._started
-        ended = tally.finished + len(tally.failed)
+        failed = len(tally.failed) - len(self._before.failed)
+        ended = tally.finished - self._before.finished + failed
         parts = [f"{ended} of {self.trials} trials"]
         if tally.running:
             parts.append(f"{len(tally.running)} cohorts running")
-        if tally.failed:
-            parts.append(f"{len(tally.failed)} failed")
+        if failed:
+            parts.append(f"{failed} failed")
         if ended:
             parts.append(speed(ended, seconds))
         share = self.share(tally)

@@ -159,13 +159,18 @@ class Tracker:
         known = [(self._cohorts.get(c, (0.0, 1)), epoch) for c, epoch in self._tally.running.items()]
         return sum(seconds * min(epoch / epochs, 1.0) for (seconds, epochs), epoch in known)
 
-    def close(self, patience_seconds: float) -> Tally:
-        """Wait until everything is written, or until nothing was for ``patience_seconds``; then stop."""
+    def drain(self, patience_seconds: float) -> Tally:
+        """Wait until everything is written, or until nothing was for ``patience_seconds``."""
         since, last = time.monotonic(), self.tally().waiting
         while (waiting := self.tally().waiting) and time.monotonic() - since < patience_seconds:
             if waiting != last:
                 since, last = time.monotonic(), waiting
             time.sleep(0.02)
+        return self.tally()
+
+    def close(self, patience_seconds: float) -> Tally:
+        """Like :meth:`drain`; then stop."""
+        waiting = self.drain(patience_seconds).waiting
         self._closing.set()
         self._first.set()
         if not waiting and self._thread.is_alive():

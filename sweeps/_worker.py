@@ -65,6 +65,10 @@ class TrackerActor:
         """See :class:`Tracker`."""
         return self._tracker.tally()
 
+    def drain(self, patience_seconds: float) -> Tally:
+        """See :class:`Tracker`."""
+        return self._tracker.drain(patience_seconds)
+
     def close(self, patience_seconds: float) -> Tally:
         """See :class:`Tracker`."""
         return self._tracker.close(patience_seconds)

@@ -83,14 +83,14 @@ def test_speeds_read_well(trials: int, seconds: float, words: str) -> None:
 
 def test_progress_is_the_share_of_the_estimated_work() -> None:
     tasks = pack(PLAN, Machine(CPU, 2), lambda _: FACTS, 10)
-    meter, whole = Meter(tasks), sum(task.seconds for task in tasks)
+    meter, whole = Meter(tasks, Tally()), sum(task.seconds for task in tasks)
     assert meter.share(Tally()) == 0
     assert meter.share(Tally(work=whole / 4)) == pytest.approx(0.25)
     assert meter.share(Tally(work=2 * whole)) == 1
 
 
 def test_a_line_of_progress_says_what_matters() -> None:
-    meter = Meter(pack(PLAN, Machine(CPU, 2), lambda _: FACTS))
+    meter = Meter(pack(PLAN, Machine(CPU, 2), lambda _: FACTS), Tally())
     tally = Tally(
         finished=5,
         failed=(("t", "no"),),
@@ -127,7 +127,7 @@ def test_progress_is_shown_on_terminals_and_elsewhere(
         asked.append(True)
         return Tally(finished=7)
 
-    with shown(pack(PLAN, Machine(CPU, 2), lambda _: FACTS), tally, screen):
+    with shown(pack(PLAN, Machine(CPU, 2), lambda _: FACTS), tally, screen, Tally()):
         while len(asked) < 3:
             pass
     assert "7 of 20 trials" in screen.getvalue()
