@@ -88,14 +88,19 @@ def render(judged: Sequence[Judged], width: int = WIDTH) -> str:
         if j.finding.detail:
             where = " · ".join(filter(None, (j.finding.claim, j.finding.panel, j.finding.part)))
             console.print(Padding(Text(f"{where}: {j.finding.detail}."), (0, 0, 0, 2)))
+    console.print(Text(correction(judged)))
+    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()).strip("\n") + "\n"
+
+
+def correction(judged: Sequence[Judged]) -> str:
+    """What a verdict of the table means, and how many tests were counted together."""
     tests = sum(math.isfinite(j.p_holm) for j in judged)
-    console.print(
+    return (
         f"Supported: p < {ALPHA:g} after Holm's correction for the {_frames.counted(tests, 'test')} of this "
         "table, and an effect as the claim says (positive). The tests are declared in analysis/claims/."
         if tests
         else "No claim could be tested. The tests are declared in analysis/claims/."
     )
-    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()).strip("\n") + "\n"
 
 
 def _absent(judged: Sequence[Judged]) -> dict[str, list[str]]:
@@ -109,19 +114,20 @@ def _absent(judged: Sequence[Judged]) -> dict[str, list[str]]:
 
 def _table(judged: Sequence[Judged]) -> Table:
     """A row for each finding; columns that are empty in all rows are left out."""
-    cells = [_cells(j) for j in judged]
-    for before, row in pairwise(cells):
+    rows = [cells(j) for j in judged]
+    for before, row in pairwise(rows):
         row["says"] = "" if row["claim"] == before["claim"] else row["says"]
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False, expand=True)
-    shown = [name for name in _RATIOS if any(row[name] for row in cells)]
+    shown = [name for name in _RATIOS if any(row[name] for row in rows)]
     for name in shown:
         table.add_column(name, overflow="fold", no_wrap=name == "claim", ratio=_RATIOS[name])
-    for row in cells:
+    for row in rows:
         table.add_row(*(Text(row[name]) for name in shown))
     return table
 
 
-def _cells(judged: Judged) -> dict[str, str]:
+def cells(judged: Judged) -> dict[str, str]:
+    """A finding's row of the table: text by column."""
     found = judged.finding
     interval = f"{found.effect:.2g} [{found.low:.2g}, {found.high:.2g}] {found.unit}"
     return {
