@@ -37,7 +37,8 @@ CHECKPOINT_DIR = os.environ.get("MEMORY_STUDY_CHECKPOINTS") or ""
 LOCAL_CHECKPOINTS = "checkpoints"
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """A whole number of at least 0. Raises ValueError for anything else."""
     value = whole_number(text)
     if value < 0:
         raise ValueError(f"{value} is too small; use 0 or more")
@@ -66,9 +67,7 @@ class Options:
     """
 
     shared: Mapping[str, Any] = field(default_factory=dict)
-    seeds: tuple[int, ...] = option(
-        (0, 1, 2), "seeds to repeat every setting with", words_of(_count), "N ..."
-    )
+    seeds: tuple[int, ...] = option((0, 1, 2), "seeds to repeat every setting with", words_of(count), "N ...")
 
     def trial(self, **varied: Any) -> TrialConfig:
         """The trial with these values and the shared ones. Raises ConfigError."""
@@ -99,7 +98,7 @@ class Settings:
         "", f"GPU to plan for: {', '.join(d for d in DEVICES if d != 'cpu')}", choice(*DEVICES), "TYPE"
     )
     cpus: int | None = option(None, "CPUs of a local Ray (all)", one(positive_whole_number), "N")
-    gpus: int | None = option(None, "GPUs of a local Ray (all)", one(_count), "N")
+    gpus: int | None = option(None, "GPUs of a local Ray (all)", one(count), "N")
     max_cohort: int | None = option(None, "stack at most N trials", one(positive_whole_number), "N")
     price_per_hour: float | None = option(None, "price of the machines, for --dry-run", one(_price), "X")
     checkpoint_dir: str = option(
@@ -119,7 +118,9 @@ class Settings:
         """Where checkpoints go, if anywhere: workers on other nodes do not reach this one's folders."""
         local = LOCAL_CHECKPOINTS if self.address in ("", "inline") else ""
         where = self.checkpoint_dir or local
-        return Folder.of(where, self.experiment) if where and self.checkpoint_seconds else None
+        if not where or not self.checkpoint_seconds:
+            return None
+        return Folder.of(where, self.experiment, self.tracking_uri)
 
 
 @dataclass(frozen=True)

@@ -23,14 +23,10 @@ from memory_study.config import ConfigError, TrialConfig
 from sweeps import _noise, _options
 from sweeps._cli import main
 from sweeps._flags import InputError, number, option, words_of
+from sweeps._space import known_kind
 
 DROPOUT_WITH_ADVERSARIAL = (0.03, 0.1, 0.2, 0.35, 0.5)
 """Drop probabilities that adversarial training is combined with."""
-
-
-def _kind(text: str) -> str:
-    regularizers.find(text)
-    return text
 
 
 Grids = tuple[tuple[str, tuple[float, ...]], ...]
@@ -63,7 +59,7 @@ class Options(_options.Options):
     """``strengths`` replaces the grids of the kinds that it names; the other kinds keep their own."""
 
     kinds: tuple[str, ...] = option(
-        regularizers.kinds(), "regularizers to compare", words_of(_kind), "KIND ..."
+        regularizers.kinds(), "regularizers to compare", words_of(known_kind), "KIND ..."
     )
     strengths: Grids = option(  # noqa: RUF009
         (), "other grids, as dropout=0.1,0.5 weight_decay=0.001", _strengths, "KIND=X,..."
