@@ -26,6 +26,10 @@ class Scaling:
         """Scale ``images`` [example, channel, height, width]."""
         return (images - self.mean) / self.std
 
+    def images(self, inputs: Tensor) -> Tensor:
+        """Of scaled ``inputs`` [example, channel, height, width], the images: uint8, on the CPU, clipped to 0 to 255."""
+        return ((inputs.cpu() * self.std + self.mean) * 255).round().clamp(0, 255).to(torch.uint8)
+
 
 class TrainingData:
     """Inputs and labels as each replica of a stack is trained on them. All tensors are on ``device``."""

@@ -249,6 +249,8 @@ def _problems(c: TrialConfig) -> Iterator[str]:
             yield f"{flag(name)} {getattr(c, name):g} is out of range; use a finite number of at least 0"
     if any(not 0 <= epoch <= c.epochs for epoch in c.csr_epochs):
         yield f"--csr-epochs {identity.to_text(c.csr_epochs)} leave the training; use epochs from 0 to {c.epochs}"
+    if "filters" in c.measures and not c.model.startswith("cnn"):
+        yield f"--measures filters looks at convolutions, and {c.model} has none; use --model cnn-keras, or leave it out"
     for name in sorted(set(c.measures) - set(measures.names())):
         yield f"--measures {name!r} is not known; choose from {', '.join(measures.names())}"
     for kind, strength in c.regularizers:

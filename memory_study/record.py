@@ -59,6 +59,7 @@ CURVES: Mapping[str, str] = {
 """Measured through training; the step is the epoch, counted from 1 (0 is the state before training), or where it says so
 the SGD step, of which an epoch has one a batch."""
 
+_FILTERS = ("filter_low_frequency", "filter_low_frequency_initial")
 SCALARS: Mapping[str, str] = {
     "converged": "1 if every training example was right after some epoch, else 0: then convergence_epoch is censored",
     "convergence_epoch": "first epoch with 100.000 % training accuracy; the last epoch trained where censored",
@@ -74,16 +75,22 @@ SCALARS: Mapping[str, str] = {
     "evaluation_seconds": "its share of the seconds of all passes over training, validation and test set",
     "critical_sample_seconds": "its share of the seconds of the searches for critical samples",
     "measure_seconds": "its share of the seconds of the measures that its config asks for; absent without any",
+    "filter_low_frequency": "mean share of a first-layer filter's spectral energy at no more than one period a filter, in [0, 1]",
+    "filter_low_frequency_initial": "the same before training; 0.36 is expected of independent weights in 5x5 filters",
     "sensitivity_finite": "1 if all loss sensitivities are finite; 0 if they overflowed, and nothing of them is recorded",
     "sensitivity_off_diagonal": "share of class_sensitivity that is between different classes, in [0, 1]",
 }
 """Measured once, at the end."""
 
-SOMETIMES = frozenset({"resumed_epoch", "measure_seconds"})
+SOMETIMES = frozenset({"resumed_epoch", "measure_seconds", *_FILTERS})
 """Scalars that only some trials have: interrupted ones, or those whose config asks for a further measure."""
 
 ARRAYS: Mapping[str, str] = {
     "train_right": "bool [example]: which of the first measured_examples of the training set are predicted as their label",
+    "train_images": "uint8 [example, channel, height, width]: these examples as trained on, noise clipped to 0 to 255; of seed 0",
+    "train_labels": "int64 [example]: their labels as trained on; of the trials with seed 0 only",
+    "filters": "float32 [filter, channel, height, width]: of the first convolution at the end, largest norm first, at most 64",
+    "filters_initial": "the same filters before training",
     "sensitivity": "float32 [example]: loss sensitivity (1-norm, total), mean over the steps of sensitivity_gini",
     "sensitivity_indirect": "float32 [example]: the same through the weights only",
     "sensitivity_direct": "float32 [example]: the same at fixed weights",

@@ -13,7 +13,11 @@ from memory_study.measures.accuracy import predict
 
 
 class TrainingExamples(Measure):
-    """Array ``train_right``: bool [example], of the first ``measured_examples`` of the training set, in eval mode."""
+    """Array ``train_right``: bool [example], of the first ``measured_examples`` of the training set, in eval mode.
+
+    The trial with seed 0 keeps what these examples are, as trained on, too: ``train_images`` and ``train_labels``. A store
+    needs them once for each kind of data, and where the corruption has a seed of its own they are those of all seeds.
+    """
 
     def after_epoch(self, epoch: int, leaving: Sequence[int]) -> None:
         """Predict the examples as they were trained on, false labels and all."""
@@ -21,10 +25,16 @@ class TrainingExamples(Measure):
             return
         training = self.training
         examples = slice(0, min(training.shared.measured_examples, len(training.data)))
-        nets = training.nets.keep(leaving)
-        right = predict(training.network, *nets, *training.data.parts(examples, leaving)).right.cpu()
-        for row, each in zip(leaving, right, strict=True):
-            training.histories[training.configs[row].id].arrays["train_right"] = each.clone()
+        inputs, labels = training.data.parts(examples, leaving)
+        right = predict(training.network, *training.nets.keep(leaving), inputs, labels).right.cpu()
+        inputs = inputs.expand(len(leaving), *inputs.shape[1:])
+        for place, row in enumerate(leaving):
+            config = training.configs[row]
+            arrays = training.histories[config.id].arrays
+            arrays["train_right"] = right[place].clone()
+            if config.seed == 0:
+                arrays["train_images"] = training.scaling.images(inputs[place])
+                arrays["train_labels"] = labels[place].cpu().clone()
 
 
 MEASURE = TrainingExamples
