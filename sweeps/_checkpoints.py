@@ -8,6 +8,7 @@ trains it: a retried task finds them on whatever node, and so does a later drive
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import sys
 import time
@@ -20,6 +21,10 @@ from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from memory_study._fingerprint import fingerprint
+from sweeps._ledger import without_password
+
+LEFTOVER_SECONDS = 3600.0
+"""No process takes so long to write one file, or the list of trials after its state: what is half there died with it."""
 
 LEAST_RATIO = 20
 """Training lasts at least so many times as long as keeping its state took: at most a twentieth is lost to that."""
@@ -35,16 +40,23 @@ class Kept:
 
 
 class Folder:
-    """The checkpoints of one experiment. Pickled as its path; connects where it is used."""
+    """The checkpoints of one experiment of one store. Pickled as its path; connects where it is used.
+
+    One driver at a time has such an experiment, so whatever it deletes here, it takes from no other driver's workers.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
 
     @classmethod
-    def of(cls, place: str, experiment: str) -> Folder:
-        """That of ``experiment`` in ``place``, a folder or a URI. A folder becomes absolute: workers run elsewhere."""
+    def of(cls, place: str, experiment: str, store: str) -> Folder:
+        """That of ``experiment`` of ``store`` in ``place``, a folder or a URI.
+
+        A folder becomes absolute: workers run elsewhere. Experiments of other stores may bear the same name.
+        """
         base = place.rstrip("/") if "://" in place else str(Path(place).expanduser().absolute())
-        return cls(f"{base}/{quote(experiment, safe=' ')}")
+        digest = hashlib.sha256(without_password(store).encode()).hexdigest()
+        return cls(f"{base}/{quote(experiment, safe=' ')}-{digest[:8]}")
 
     def check(self) -> None:
         """Raises an error, of whatever kind, where nothing can be written. Leaves nothing behind."""
@@ -55,10 +67,19 @@ class Folder:
         for folder in missing:
             _remove_if_empty(folder)
 
-    def prune(self) -> None:
+    def leave(self) -> None:
         """Remove the folder itself where nothing is left in it; an object store has none."""
         if "://" not in self.path:
             _remove_if_empty(Path(self.path))
+
+    def prune(self, finished: Callable[[], Container[str]]) -> None:
+        """Delete what nobody goes on with, such as the states of cohorts that ended in parts; see :meth:`resumable`.
+
+        ``finished`` gives the trials that the store has; it is asked only if something is kept.
+        """
+        with _logged():
+            if any(True for _ in self._all()):
+                self.resumable(finished())
 
     def read(self, name: str) -> bytes | None:
         """The state of a cohort; None where there is none."""
@@ -86,7 +107,11 @@ class Folder:
             self.remove(name)
 
     def resumable(self, finished: Container[str]) -> list[Kept]:
-        """The cohorts to go on with. Others are deleted: other versions' states, and those whose trials are all finished."""
+        """The cohorts to go on with.
+
+        Others are deleted: other versions' states, those whose trials are all finished, and what a process left that died
+        while it wrote.
+        """
         found = []
         with _logged():
             for kept, version in list(self._all()):
@@ -94,7 +119,22 @@ class Folder:
                     found.append(kept)
                 else:
                     self.remove(kept.name)
+        with _logged():
+            self._remove_leftovers()
         return found
+
+    def _remove_leftovers(self) -> None:
+        files = self._files
+        there = set(
+            files.glob(self._inner(f"{self.path}/*")) + files.glob(self._inner(f"{self.path}/.probe-*"))
+        )
+        for file in there:
+            path, _, kind = file.rpartition(".")
+            if kind == "json" or (kind == "state" and f"{path}.json" in there):
+                continue
+            with contextlib.suppress(FileNotFoundError):  # it was being written, and is whole by now
+                if time.time() - files.modified(file).timestamp() > LEFTOVER_SECONDS:
+                    files.rm_file(file)
 
     def furthest(self, names: Iterable[str], trials: Iterable[str]) -> int:
         """Epochs behind the furthest of these checkpoints that ``trials`` can go on from; 0 where there is none."""

@@ -75,10 +75,9 @@ def _main(sweep: Sweep, argv: Sequence[str]) -> int:
     folder = settings.checkpoints if todo.train else None
     if problems := [*problems, *checkpoint_problems(folder)]:
         raise InputError(problems)
-    finished = {trial for trial, entry in ledger.entries.items() if entry.status == "FINISHED"}
 
     def packed(todo: Todo, machine: Machine) -> tuple[Task, ...]:
-        return _pack(question, todo, settings, machine, folder.resumable(finished) if folder else ())
+        return _pack(question, todo, settings, machine, folder.resumable(ledger.finished) if folder else ())
 
     work: Work = Planned(todo, packed)
     if sweep.rounds is not None:

@@ -44,7 +44,7 @@ def execute(sweep: str, work: Work, location: Path, settings: Settings, command:
     if work.title:
         code = _run(_job(sweep, location, settings), work, settings, log, ended)
         if settings.checkpoints:
-            settings.checkpoints.prune()
+            settings.checkpoints.leave()
     todo = work.todo
     tally, missing = _account(todo, ended[0] if ended else Tally(), settings)
     seconds = time.monotonic() - started
@@ -101,6 +101,7 @@ def _launch(job: Job, work: Work, settings: Settings, screen: TextIO, ended: lis
 
         with held(job.tracking_uri, job.experiment, note):
             _inline.run(work.tasks(this_machine(settings), note), job, settings.cpus or 1, screen, ended)
+            _prune(settings)
     else:
         silence_ray()
         with kept(job.tracking_uri, job.experiment) as keeper:
@@ -114,6 +115,13 @@ def _launch(job: Job, work: Work, settings: Settings, screen: TextIO, ended: lis
                 ended,
                 lambda: keeper.wait(note),
             )
+            _prune(settings)
+
+
+def _prune(settings: Settings) -> None:
+    """Delete checkpoints that nobody goes on with, while no other driver has the experiment."""
+    if settings.checkpoints:
+        settings.checkpoints.prune(lambda: read_ledger(settings.tracking_uri, settings.experiment).finished)
 
 
 @contextlib.contextmanager

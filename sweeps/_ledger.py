@@ -57,6 +57,11 @@ class Ledger:
     entries: Mapping[str, Entry]
     exists: bool = False
 
+    @property
+    def finished(self) -> frozenset[str]:
+        """The ids of the trials that are done."""
+        return frozenset(trial for trial, entry in self.entries.items() if entry.status == "FINISHED")
+
 
 def sqlite_path(uri: str) -> Path | None:
     """The file of a SQLite URI (``sqlite:///relative`` or ``sqlite:////absolute``), or None for another

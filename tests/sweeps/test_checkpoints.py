@@ -28,7 +28,9 @@ LONG = ("--scale", "smoke", "--kinds", "dropout", "--strengths", "dropout=0.5", 
 @pytest.fixture(params=["folder", "memory"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Folder]:
     """A folder of this machine, and an object store."""
-    yield Folder.of(str(tmp_path) if request.param == "folder" else "memory://bucket", "an experiment")
+    yield Folder.of(
+        str(tmp_path) if request.param == "folder" else "memory://bucket", "an experiment", "store"
+    )
     fsspec.filesystem("memory").store.clear()
 
 
@@ -62,9 +64,61 @@ def test_states_that_nobody_goes_on_with_are_deleted(folder: Folder, monkeypatch
     assert folder.read("done") is folder.read("older") is None
 
 
+def test_a_cohort_that_ended_in_parts_is_forgotten_at_the_end(folder: Folder) -> None:
+    asked = []
+
+    def finished() -> set[str]:
+        asked.append(True)
+        return {"1", "2", "3"}
+
+    folder.prune(finished)
+    assert not asked, "the store is not asked for nothing"
+    folder.write("whole", ["1", "2"], 3, b"")
+    folder.write("somebody's", ["3", "4"], 3, b"")
+    folder.prune(finished)
+    assert [kept.name for kept in folder.resumable(())] == ["somebody's"]
+    assert folder.read("whole") is None
+
+
+def test_what_a_process_left_that_died_while_it_wrote_is_deleted_when_nobody_can_still_write_it(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.write("whole", ["1"], 3, b"")
+    folder._write(folder._state("no list"), b"")
+    leftovers = [
+        f"{folder.path}/{name}" for name in ("a.state.1234.partial", "b.json.5678.partial", ".probe-9")
+    ]
+    for leftover in leftovers:
+        folder._write(leftover, b"")
+
+    def there() -> set[str]:
+        found = folder._files.find(folder._inner(folder.path))
+        return {file.rpartition("/")[2] for file in found}
+
+    new = there()
+    folder.resumable(())
+    assert there() == new
+    monkeypatch.setattr(_checkpoints, "LEFTOVER_SECONDS", -1.0)
+    assert [kept.name for kept in folder.resumable(())] == ["whole"]
+    assert there() == {"whole.state", "whole.json"}
+
+
+def test_experiments_of_two_stores_with_one_name_do_not_touch_each_other(tmp_path: Path) -> None:
+    stores = ("sqlite:////a/mlflow.db", "sqlite:////b/mlflow.db")
+    first, second = (Folder.of(str(tmp_path), "e", store) for store in stores)
+    first.write("a", ["1"], 3, b"first")
+    second.write("a", ["1"], 4, b"second")
+    second.prune(lambda: {"1"})
+    second.resumable({"1"})
+    assert (first.read("a"), second.read("a")) == (b"first", None)
+    with_password = "postgresql+psycopg2://me:{}@host/x"
+    again = [Folder.of(str(tmp_path), "e", with_password.format(word)).path for word in ("old", "new")]
+    assert again[0] == again[1]
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"version": "1"}'])
 def test_a_list_that_was_cut_short_stops_nobody(tmp_path: Path, content: str) -> None:
-    folder = Folder.of(str(tmp_path), "e")
+    folder = Folder.of(str(tmp_path), "e", "store")
     folder.write("broken", ["1"], 3, b"")
     folder.write("whole", ["2"], 3, b"")
     (Path(folder.path) / "broken.json").write_text(content)
@@ -74,7 +128,7 @@ def test_a_list_that_was_cut_short_stops_nobody(tmp_path: Path, content: str) ->
 
 def test_an_experiment_may_have_any_name(tmp_path: Path) -> None:
     names = ["a/b", "../a", "*", "ä ö", "%2F"]
-    folders = [Folder.of(str(tmp_path), name) for name in names]
+    folders = [Folder.of(str(tmp_path), name, "store") for name in names]
     for index, folder in enumerate(folders):
         folder.write("x", [str(index)], index, b"%d" % index)
     assert [folder.read("x") for folder in folders] == [b"%d" % index for index in range(len(names))]
@@ -85,7 +139,7 @@ def test_an_experiment_may_have_any_name(tmp_path: Path) -> None:
 
 
 def test_a_reader_never_sees_half_a_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = Folder.of(str(tmp_path), "e")
+    folder = Folder.of(str(tmp_path), "e", "store")
     folder.write("a", ["1"], 1, b"whole")
     monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
@@ -132,8 +186,9 @@ def test_the_state_under_the_own_name_goes_before_others(folder: Folder) -> None
 def test_a_place_that_cannot_be_used_is_logged_and_costs_nothing_else(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "e").write_text("a file where a folder should be")
-    checkpoints = CohortCheckpoints(Folder.of(str(tmp_path), "e"), ("a",), ["1"], 0)
+    folder = Folder.of(str(tmp_path), "e", "store")
+    Path(folder.path).write_text("a file where a folder should be")
+    checkpoints = CohortCheckpoints(folder, ("a",), ["1"], 0)
     checkpoints.offer(1, lambda: b"state")
     assert list(checkpoints.states()) == []
     assert "Error" in capsys.readouterr().err
@@ -142,17 +197,17 @@ def test_a_place_that_cannot_be_used_is_logged_and_costs_nothing_else(
 def test_asking_whether_a_place_can_be_used_leaves_nothing_there(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     for place in ("there", "not/there"):
-        Folder.of(str(tmp_path / place), "e").check()
+        Folder.of(str(tmp_path / place), "e", "store").check()
     assert [path.name for path in tmp_path.rglob("*")] == ["there"]
 
 
 def test_a_folder_goes_with_its_last_state(tmp_path: Path) -> None:
-    folder = Folder.of(str(tmp_path), "e")
+    folder = Folder.of(str(tmp_path), "e", "store")
     folder.write("a", ["1"], 1, b"")
-    folder.prune()
+    folder.leave()
     assert folder.read("a") == b""
     folder.forget("a")
-    folder.prune()
+    folder.leave()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -44,7 +44,7 @@ class Remote:
 
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
-    folder = Folder.of(str(tmp_path), "e")
+    folder = Folder.of(str(tmp_path), "e", "store")
     return Job(tmp_path, "cpu", False, "", "e", {}, checkpoints=folder, checkpoint_seconds=60)
 
 
