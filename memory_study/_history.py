@@ -98,7 +98,8 @@ class History:
         scalars |= {"diverged": float(self.diverged), "epochs_trained": self.epochs}
         if not self.diverged:
             self.measure(self.epochs, self.latest)
-            scalars["test_accuracy"] = self.test_accuracy
+            if self.config.labels == "data":  # a class of each example's own has none to test
+                scalars["test_accuracy"] = self.test_accuracy
         curves = {name: tuple(curve) for name, curve in self.curves.items() if curve}
         arrays = {name: tensor.numpy() for name, tensor in self.arrays.items()}
         return Record(self.config.id, scalars, curves, self.model, arrays)

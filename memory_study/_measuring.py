@@ -126,6 +126,8 @@ class Measuring:
         chosen = nets.keep(rows)
         for name, (available, part_of) in sets.items():
             total = min(self._csr_examples, available)
+            if total == 0:
+                continue
             counts = self._count_critical(chosen, name, part_of, total, seeds, epoch)
             for row, count in zip(values, counts, strict=True):
                 low, high = wilson_interval(count, total)

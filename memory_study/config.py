@@ -25,6 +25,7 @@ INPUT_SCALINGS = ("unit", "standardized")
 VALIDATIONS = ("held-out", "test")
 VALIDATION_SCHEDULES = ("every-epoch", "curve")
 DTYPES = ("float32", "float64")
+LABELS = ("data", "example")
 _REQUIRED = object()
 
 
@@ -79,6 +80,12 @@ class TrialConfig(_Identified):
         absent="every-epoch",
     )
     split_seed: int = _field("cohort", 0, "seed of the train / validation split")
+    labels: str = _field(
+        "cohort",
+        "data",
+        "classes: those of the data set (data), or one for each training example, with nothing to validate (example)",
+        absent="data",
+    )
     corruption: str = _field("replica", "none", "what is random: none, randX (inputs) or randY (labels)")
     corruption_level: float = _field(
         "replica", 0.0, "share of the training set that is corrupted, from 0 to 1"
@@ -130,6 +137,25 @@ class TrialConfig(_Identified):
         1000,
         "training examples, the first ones, that --measures training_examples looks at",
         absent=1000,
+    )
+    sensitivity_points: int = _field(
+        "cohort",
+        32,
+        "SGD steps from the first to the last, log-spaced, of which --measures loss_sensitivity takes those after which "
+        "every example was seen",
+        absent=32,
+    )
+    sharpness_loss: float = _field(
+        "cohort",
+        0.1,
+        "--measures sharpness looks at a net when its training loss is first at most this, in nats, and at the end",
+        absent=0.1,
+    )
+    sharpness_iterations: int = _field(
+        "cohort", 100, "Hessian-vector products for each of its eigenvalues at most", absent=100
+    )
+    sharpness_tolerance: float = _field(
+        "cohort", 1e-3, "relative residual at which an eigenvalue is good enough", absent=1e-3
     )
     dtype: str = _field("cohort", "float32", "floating point type: float32 or float64")
     seed: int = _field("replica", 0, "names every random draw: weights, batches, corruption, noise")
@@ -205,7 +231,7 @@ def _problems(c: TrialConfig) -> Iterator[str]:
 
     choices = {
         "corruption": CORRUPTIONS, "model": MODELS, "input_scaling": INPUT_SCALINGS,
-        "validation": VALIDATIONS, "validation_schedule": VALIDATION_SCHEDULES, "dtype": DTYPES,
+        "validation": VALIDATIONS, "validation_schedule": VALIDATION_SCHEDULES, "dtype": DTYPES, "labels": LABELS,
     }  # fmt: skip
     for name, allowed in choices.items():
         if getattr(c, name) not in allowed:
@@ -213,7 +239,8 @@ def _problems(c: TrialConfig) -> Iterator[str]:
     at_least = {
         "train_size": 1, "width": 1, "depth": 0, "batch_size": 1, "epochs": 1, "seed": 0, "split_seed": 0,
         "image_size": 0, "crop": 0, "halving_epochs": 0, "csr_examples": 0, "csr_iterations": 1,
-        "validation_size": 0, "corruption_seed": -1, "measured_examples": 1,
+        "validation_size": 0, "corruption_seed": -1, "measured_examples": 1, "sharpness_iterations": 1,
+        "sensitivity_points": 1,
     }  # fmt: skip
     for name, least in at_least.items():
         if getattr(c, name) < least:
@@ -244,17 +271,33 @@ def _problems(c: TrialConfig) -> Iterator[str]:
             yield f"{flag(name)} {getattr(c, name):g} is out of range; use 0 <= value < 1"
     if not (c.batch_norm_epsilon > 0 and math.isfinite(c.batch_norm_epsilon)):
         yield f"--batch-norm-epsilon {c.batch_norm_epsilon:g} is out of range; use a finite number above 0"
+    for name in ("sharpness_loss", "sharpness_tolerance"):
+        if not (getattr(c, name) > 0 and math.isfinite(getattr(c, name))):
+            yield f"{flag(name)} {getattr(c, name):g} is out of range; use a finite number above 0"
     for name in ("csr_radius", "csr_gradient_step", "csr_noise_step"):
         if not (getattr(c, name) >= 0 and math.isfinite(getattr(c, name))):
             yield f"{flag(name)} {getattr(c, name):g} is out of range; use a finite number of at least 0"
     if any(not 0 <= epoch <= c.epochs for epoch in c.csr_epochs):
         yield f"--csr-epochs {identity.to_text(c.csr_epochs)} leave the training; use epochs from 0 to {c.epochs}"
+    if "loss_sensitivity" in c.measures:
+        yield from _sensitivity_problems(c)
     if "filters" in c.measures and not c.model.startswith("cnn"):
         yield f"--measures filters looks at convolutions, and {c.model} has none; use --model cnn-keras, or leave it out"
     for name in sorted(set(c.measures) - set(measures.names())):
         yield f"--measures {name!r} is not known; choose from {', '.join(measures.names())}"
     for kind, strength in c.regularizers:
         yield from regularizers.problems(kind, strength)
+
+
+def _sensitivity_problems(c: TrialConfig) -> Iterator[str]:
+    """Yield a line for all that keeps the training of ``c`` from being unrolled."""
+    if c.model != "mlp":
+        yield f"--measures loss_sensitivity unrolls the training of an MLP, not of {c.model}; use --model mlp"
+    if c.dtype != "float64":
+        yield f"--measures loss_sensitivity loses its digits in {c.dtype}; use --dtype float64"
+    if c.regularizers:
+        kinds = ", ".join(kind for kind, _ in c.regularizers)
+        yield f"--measures loss_sensitivity unrolls plain SGD, with or without momentum, not {kinds}; use no regularizer"
 
 
 def flag(name: str) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from memory_study.config import TrialConfig
+from memory_study.record import epoch_grid
 
 ImageShape = tuple[int, int, int]
 """Channels, height, width."""
@@ -58,7 +59,11 @@ def convolution_sizes(model: str, image: ImageShape) -> list[tuple[int, int, int
 
 
 def replica_cost(config: TrialConfig, image: ImageShape, classes: int) -> Cost:
-    """Cost of one trial's model on inputs of :func:`input_shape`. Raises ValueError for a model that cannot be built."""
+    """Cost of one trial's model on inputs of :func:`input_shape`; ``classes`` are the data set's.
+
+    Raises ValueError for a model that cannot be built.
+    """
+    classes = config.train_size if config.labels == "example" else classes
     image = input_shape(config, image)
     inputs = image[0] * image[1] * image[2]
     if config.model == "mlp":
@@ -82,3 +87,35 @@ def replica_cost(config: TrialConfig, image: ImageShape, classes: int) -> Cost:
     return Cost(
         parameters + flat * classes + classes, 6.0 * (products + flat * classes) - 2.0 * first, activations
     )
+
+
+OBJECTIVE_FLOATS = 2**18
+"""Values of a layer for a batch and all objectives that are unrolled together: 2 MiB, about a core's cache."""
+GRADIENT_COPIES = 4
+"""Of each objective's gradients with respect to all inputs: direct, indirect, total, and room for one on the way."""
+
+
+def sensitivity_steps(config: TrialConfig) -> tuple[int, ...]:
+    """SGD steps after which the loss sensitivity is measured: log-spaced, from the end of the first epoch on.
+
+    Before that, it is 0 for examples not seen yet, which says nothing about them.
+    """
+    an_epoch = math.ceil(config.train_size / config.batch_size)
+    grid = epoch_grid(config.epochs * an_epoch, config.sensitivity_points)
+    return tuple(step for step in grid if step >= an_epoch)
+
+
+def objectives_at_once(batch: int, widest: int) -> int:
+    """How many gradients through training one pass back over it computes; ``widest`` is the most units of a layer."""
+    return max(1, OBJECTIVE_FLOATS // (batch * widest))
+
+
+def sensitivity_floats(config: TrialConfig, image: ImageShape, classes: int) -> int:
+    """Floats of one replica that the loss sensitivity holds: all weights that training passes, and gradients by example."""
+    channels, height, width = input_shape(config, image)
+    inputs, batch = channels * height * width, min(config.batch_size, config.train_size)
+    own = config.train_size if config.labels == "example" else classes
+    at_once = objectives_at_once(batch, max(inputs, own, config.width * bool(config.depth)))
+    steps = config.epochs * math.ceil(config.train_size / config.batch_size)
+    trajectory = (steps + 1) * replica_cost(config, image, classes).parameters
+    return trajectory + GRADIENT_COPIES * at_once * config.train_size * inputs

@@ -31,7 +31,7 @@ class Tag(StrEnum):
     PYTHON = "python"
     TORCH = "torch"
     ARRAYS = "arrays"  # names of the arrays in the run's artifact "arrays.npz", with commas between; absent without any
-    SUGGESTED = "suggested"  # by which searches, words SEARCH/SAMPLER/REPETITION/NUMBER: see sweeps/frontier.py
+    SUGGESTED = "suggested"  # by which searches: words SEARCH/SAMPLER/REPETITION/NUMBER
     ERROR = "error"  # of a failed trial: the exception's last line
 
 
@@ -74,6 +74,12 @@ SCALARS: Mapping[str, str] = {
     "seconds": "the trial's share of the seconds its cohort trained, evaluation and critical samples not included",
     "evaluation_seconds": "its share of the seconds of all passes over training, validation and test set",
     "critical_sample_seconds": "its share of the seconds of the searches for critical samples",
+    "sharpness": "largest eigenvalue of the Hessian of train_loss with respect to all parameters, after the last epoch",
+    "sharpness_residual": "its relative residual, which bounds its relative error",
+    "sharpness_matched": "the same after the first evaluated epoch with a train_loss of at most sharpness_loss",
+    "sharpness_matched_residual": "its relative residual",
+    "sharpness_matched_loss": "train_loss after that epoch",
+    "sharpness_matched_epoch": "that epoch; absent, as the three before, from a trial that never gets there",
     "measure_seconds": "its share of the seconds of the measures that its config asks for; absent without any",
     "filter_low_frequency": "mean share of a first-layer filter's spectral energy at no more than one period a filter, in [0, 1]",
     "filter_low_frequency_initial": "the same before training; 0.36 is expected of independent weights in 5x5 filters",
@@ -82,7 +88,8 @@ SCALARS: Mapping[str, str] = {
 }
 """Measured once, at the end."""
 
-SOMETIMES = frozenset({"resumed_epoch", "measure_seconds", *_FILTERS})
+_SHARPNESS = [name for name in SCALARS if name.startswith("sharpness")]
+SOMETIMES = frozenset({"resumed_epoch", "measure_seconds", *_FILTERS, *_SHARPNESS, "sensitivity_finite", "sensitivity_off_diagonal"})
 """Scalars that only some trials have: interrupted ones, or those whose config asks for a further measure."""
 
 ARRAYS: Mapping[str, str] = {

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from memory_study.datasets._splits import Splits
 
 _FOLDER = "folder"
-_RELEVANT = ("dataset", "dataset_digest", "image_size", "crop", "train_size", "validation", "split_seed")
+_RELEVANT = (
+    "dataset", "dataset_digest", "image_size", "crop", "train_size", "validation", "split_seed", "labels",
+)  # fmt: skip
 """The fields of a config that decide what is loaded."""
 
 

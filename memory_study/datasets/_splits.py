@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from memory_study.datasets._source import Images
@@ -39,7 +39,8 @@ def split(images: Images, config: TrialConfig) -> Splits:
     One permutation per ``split_seed`` orders the images: first those for validation, then a test set where
     the data set has none, then those for training, of which the first ``train_size`` are used. So training
     sets are nested, and neither validation nor test depends on their size. With ``validation="test"`` the
-    held-out images stay unused: both kinds of validation train on the same images and can be compared.
+    held-out images stay unused: both kinds of validation train on the same images and can be compared. With
+    ``labels="example"`` each training image is a class of its own, and validation and test sets are empty.
     """
     import torch
 
@@ -61,7 +62,20 @@ def split(images: Images, config: TrialConfig) -> Splits:
     in_papers = config.validation == "test"
     validation = test if in_papers else (inputs(images.train[held_out]), images.train_labels[held_out])
     mean, std = _statistics(train_inputs, 1 / images.white)
-    return Splits(train_inputs, images.train_labels[train], *validation, *test, mean, std, info.classes)
+    found = Splits(train_inputs, images.train_labels[train], *validation, *test, mean, std, info.classes)
+    return _own_classes(found) if config.labels == "example" else found
+
+
+def _own_classes(splits: Splits) -> Splits:
+    """Each training example in a class of its own, named by its place; no other example is in any of them."""
+    import torch
+
+    count = len(splits.train_labels)
+    return replace(
+        splits, train_labels=torch.arange(count), classes=tuple(map(str, range(count))),
+        validation_inputs=splits.validation_inputs[:0], validation_labels=splits.validation_labels[:0],
+        test_inputs=splits.test_inputs[:0], test_labels=splits.test_labels[:0],
+    )  # fmt: skip
 
 
 def _inputs(images: Tensor, white: int, config: TrialConfig) -> Tensor:

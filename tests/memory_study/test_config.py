@@ -68,7 +68,7 @@ def test_every_field_counts_in_the_id():
         "dataset": "mnist", "dataset_digest": "ab", "validation": "test", "corruption": "randY", "model": "cnn-zhang",
         "input_scaling": "unit", "regularizers": {"dropout": 0.5}, "csr_epochs": (1,), "dtype": "float64",
         "stop_at_convergence": True, "validation_schedule": "curve", "measures": ("training_examples",),
-        "corruption_seed": 7,
+        "corruption_seed": 7, "labels": "example",
     }  # fmt: skip
     base = TrialConfig(corruption="randX", corruption_level=0.25)
     ids = {base.id}
@@ -162,6 +162,7 @@ def test_trials_that_disagree_on_a_cohort_field_are_no_cohort(name):
         "model": "cnn-zhang",
         "input_scaling": "unit",
         "dtype": "float64",
+        "labels": "example",
     }
     value = other.get(name)
     if value is None:
