@@ -13,9 +13,10 @@ from memory_study.cohort import Cohort
 from memory_study.config import TrialConfig
 from sweeps import _tracking
 from sweeps._batch import Outcome
+from sweeps._inline import PATIENCE_SECONDS
 from sweeps._ledger import LedgerError
 from sweeps._pack import Task
-from sweeps._tracking import Tracker
+from sweeps._tracking import FIRST_WAIT, LONGEST_WAIT, Tracker
 from sweeps._writers import Writer
 
 Trials = Callable[[int], tuple[TrialConfig, ...]]
@@ -121,6 +122,48 @@ def test_a_full_disk_and_a_database_that_restarts_are_waited_for(trials: Trials,
     tracker = opened(FakeWriter(errors))
     tracker.submit([outcome(trial) for trial in trials(3)])
     assert tracker.close(5).finished == 3
+
+
+class Clock:
+    """Time that passes while the tracker waits to try again: stands in for the module time, and for its event."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(0.001)
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_a_server_away_for_two_minutes_after_all_is_trained_delays_and_loses_nothing(
+    trials: Trials, outcome: Outcomes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the waits as they are, on a clock that need not be waited for. A server really away: test_faults.py."""
+    clock, attempts = Clock(), []
+    monkeypatch.setattr(_tracking, "FIRST_WAIT", FIRST_WAIT)
+
+    class Away(FakeWriter):
+        def write(self, outcomes: Sequence[Outcome]) -> None:
+            attempts.append(clock.now)
+            if clock.now < 120:
+                raise ConnectionError("refused")
+            super().write(outcomes)
+
+    writer = Away()
+    tracker = opened(writer)
+    tracker._closing.wait = clock.wait  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr(_tracking, "time", clock)
+    tracker.submit([outcome(trial) for trial in trials(8)])
+    tally = tracker.close(PATIENCE_SECONDS)
+    assert (tally.finished, tally.waiting, tally.lost) == (8, 0, ())
+    assert writer.written == [trial.id for trial in trials(8)]
+    assert 120 <= attempts[-1] < 120 + LONGEST_WAIT, "soon after it is back"
+    assert len(attempts) < 20
 
 
 def test_trouble_is_told_while_it_lasts(trials: Trials, outcome: Outcomes) -> None:
