@@ -117,7 +117,7 @@ class Network(Protocol):
         ...
 
     def logits(self, parameters: Stack, buffers: Stack, inputs: Tensor) -> Tensor:
-        """Eval-mode logits [replica, example, class]."""
+        """Eval-mode logits [replica, example, class], which autograd can differentiate by ``parameters``."""
         ...
 
     def input_gradient(

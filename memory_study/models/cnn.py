@@ -79,10 +79,7 @@ class SmallAlexNet:
 
     def logits(self, parameters: Stack, buffers: Stack, inputs: Tensor) -> Tensor:
         """See :class:`memory_study.models.Network`."""
-        with torch.no_grad():
-            return torch.stack(
-                [self._forward(*replica) for replica in _replicas(parameters, buffers, inputs)]
-            )
+        return torch.stack([self._forward(*replica) for replica in _replicas(parameters, buffers, inputs)])
 
     def input_gradient(
         self, parameters: Stack, buffers: Stack, inputs: Tensor, targets: Tensor | None
