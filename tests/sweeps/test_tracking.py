@@ -138,6 +138,7 @@ class Clock:
 
     def wait(self, seconds: float) -> None:
         self.now += seconds
+        time.sleep(0.03)  # long enough that whoever waits for the tracker sees this time
 
 
 def test_a_server_away_for_two_minutes_after_all_is_trained_delays_and_loses_nothing(
