@@ -26,7 +26,7 @@ from analysis import _claims_table, _frames, _provenance, claims, figures
 from analysis._made import Drawing, Made
 from analysis._store import hide_password
 from analysis.claims._finding import Judged, Verdict
-from analysis.deviations import DEVIATIONS, Deviation
+from analysis.deviations import DEVIATIONS, NOTE, Deviation
 from memory_study.record import SCALARS
 
 TITLE = "What the experiments say of memorization"
@@ -38,18 +38,19 @@ _KINDS: Mapping[Verdict, str] = {
     "not supported here": "refuted",
     "not enough data": "open",
 }
-_COLUMNS = ("panel", "part", "test", "effect [95 % interval]", "n", "p (Holm)")
+_COLUMNS = ("test", "effect [95 % interval]", "n", "p (Holm)")
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Text in rows. ``numbers`` names the columns to align on the right; ``marked``: backticks mark code."""
+    """Text in rows, and a ``note`` on it. ``numbers``: columns to align on the right. ``marked``: backticks mark code."""
 
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     numbers: frozenset[str] = frozenset()
     marked: bool = False
+    note: str = ""
 
 
 def render(made: Made, uri: str, arguments: Sequence[str], now: datetime | None = None) -> str:
@@ -67,7 +68,7 @@ def render(made: Made, uri: str, arguments: Sequence[str], now: datetime | None 
         command=hide_password(shlex.join(["python", "-m", "analysis", *arguments])),
         summary=_summary(made.judged),
         correction=_claims_table.correction(made.judged),
-        claim_columns=("claim", "says", *_COLUMNS, "verdict"),
+        claim_columns=("claim", "says", "verdict", "on", *_COLUMNS),
         claims=[_claim(claim, [*rows]) for claim, rows in groupby(made.judged, lambda j: j.finding.claim)],
         figures=[_figure(drawing) for drawing in made.drawings],
         left_out=made.left_out,
@@ -109,8 +110,9 @@ def _claim(claim: str, judged: Sequence[Judged]) -> Mapping[str, object]:
 
 def _row(judged: Judged) -> Mapping[str, object]:
     cells = _claims_table.cells(judged)
+    where = " · ".join(filter(None, (judged.finding.panel, judged.finding.part)))
     return {
-        "cells": [cells[name] for name in _COLUMNS] if judged.finding.panel else [],
+        "cells": [where, *(cells[name] for name in _COLUMNS)] if where else [],
         "verdict": judged.verdict,
         "kind": _KINDS[judged.verdict],
         "reason": judged.reason,
@@ -137,8 +139,8 @@ def _figure(drawing: Drawing) -> Mapping[str, object]:
 def _provenance_tables(made: Made) -> Iterator[Table]:
     sweeps = _provenance.by_sweep(made.sources)
     measured = [name for name in _provenance.SECONDS if name in sweeps]
-    meaning = "; ".join(f"{name}: {SCALARS[name]}" for name in measured)
-    yield _table(f"Trials by sweep. Diverged ones are among the finished. {meaning}", sweeps)
+    meaning = "; ".join(f"{_heading(name)}: {SCALARS[name]}" for name in measured)
+    yield _table("Trials by sweep", sweeps, f"Diverged trials are among the finished. {meaning}.")
     if len(errors := _provenance.errors(made.sources)):
         yield _table("Trials that failed and were not finished since, by their last error", errors)
     yield _table("What trained the trials", _provenance.environments(made.sources))
@@ -147,11 +149,14 @@ def _provenance_tables(made: Made) -> Iterator[Table]:
     yield _table("What computed and drew this page", with_what)
 
 
-def _table(caption: str, frame: pd.DataFrame) -> Table:
-    """Names as they are, numbers rounded to units with a comma for thousands."""
+def _table(caption: str, frame: pd.DataFrame, note: str = "") -> Table:
+    """Names as they are, numbers rounded to units with a comma for thousands. Columns without any text are left out."""
+    frame = frame.loc[:, [bool(frame[name].ne("").any()) for name in frame]]
     numbers = frozenset(str(name) for name in frame if pd.api.types.is_numeric_dtype(frame[name]))
     rows = tuple(tuple(map(_text, row)) for row in frame.itertuples(index=False))
-    return Table(caption, tuple(map(_heading, frame.columns)), rows, frozenset(map(_heading, numbers)))
+    return Table(
+        caption, tuple(map(_heading, frame.columns)), rows, frozenset(map(_heading, numbers)), note=note
+    )
 
 
 def _heading(name: object) -> str:
@@ -165,4 +170,4 @@ def _text(value: object) -> str:
 
 
 def _deviations() -> Table:
-    return Table("The papers published neither code nor tables", Deviation._fields, DEVIATIONS, marked=True)
+    return Table("Deviations", Deviation._fields, DEVIATIONS, marked=True, note=NOTE)

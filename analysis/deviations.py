@@ -1,6 +1,6 @@
 """Where this project deviates from the papers, or chooses what they leave open: the one list of it.
 
-The README shows it as a table, which a test compares with this one, and ``python -m analysis report`` as a section.
+``python -m analysis report`` shows it, and so does a table in the README, which a test compares with this one.
 Backticks mark code, as in Markdown.
 """
 
@@ -17,6 +17,12 @@ class Deviation(NamedTuple):
     here: str
 
 
+NOTE = (
+    "The papers published neither code nor tables. A choice below that has a flag is a field of the trial's "
+    "configuration, hence a parameter in MLflow and part of the trial's id; the others are fixed in code, and a change "
+    "of one changes every id."
+)
+"""What holds of all of them."""
 DEVIATIONS = (
     Deviation(
         "CNN padding and pooling",
