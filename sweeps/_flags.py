@@ -285,6 +285,10 @@ def shown(default: Any) -> str:
             return ""
         case ((str(), tuple()), *_):
             return " ".join(f"{kind}={shown(grid)}" for kind, grid in default)
+        case (int(first), int(second), *_, int(last)) if (
+            default == tuple(range(first, last + 1)) and len(default) > 6
+        ):
+            return f"{first},{second},...,{last}"
         case tuple():
             return ",".join(map(str, default))
         case _:
