@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from memory_study.record import Tag
-from sweeps._ledger import Entry, is_server, merge, read_ledger, tables, trials_on_server
+from sweeps._ledger import RANK, Entry, is_server, merge, read_ledger, tables, trials_on_server
 from sweeps._writers import REQUESTS_AT_ONCE, open_client, store_errors
 
 _METRICS = """
@@ -30,6 +30,16 @@ class Result:
     run_id: str
     metrics: Mapping[str, float] = field(default_factory=dict)
     suggested: frozenset[str] = frozenset()
+
+    @property
+    def failed(self) -> bool:
+        """Whether the trial raised."""
+        return self.status == "FAILED"
+
+    @property
+    def ended(self) -> bool:
+        """Whether it finished or failed; a run that was interrupted did neither."""
+        return self.status in RANK
 
 
 class Archive:

@@ -41,8 +41,9 @@ def test_a_header_counts_the_trials_of_its_scales(name: str, scale: str) -> None
         assert int(stated[1]) == len(distinct(SWEEPS[name].plan(resolve(SWEEPS[name], {"scale": scale}))))
 
 
-@every_scale
+@pytest.mark.parametrize(("name", "scale"), [each for each in SCALES if SWEEPS[each[0]].rounds is None])
 def test_a_plan_repeats_every_setting_with_every_seed(name: str, scale: str) -> None:
+    """But for sweeps in rounds: what they train with a seed follows from what they found with that seed."""
     sweep = SWEEPS[name]
     options: Options = resolve(sweep, {"scale": scale})
     trials = distinct(sweep.plan(options))
@@ -77,5 +78,8 @@ def test_the_smallest_scale_runs_to_the_end_and_measures_all_there_is(name: str,
     with sqlite3.connect(here / "mlflow.db") as store:
         runs = store.execute("select status, count(*) from runs group by status").fetchall()
         scalars = {key for (key,) in store.execute("select distinct key from latest_metrics")}
-    assert runs == [("FINISHED", len(planned))]
+    ((status, count),) = runs
+    assert status == "FINISHED"
+    # A sweep in rounds plans what it may train at most: a setting that it suggests twice is trained once.
+    assert count == len(planned) or (SWEEPS[name].rounds is not None and count < len(planned))
     assert set(SCALARS) - SOMETIMES <= scalars

@@ -10,7 +10,7 @@ from memory_study.config import TrialConfig
 from sweeps import _ledger
 from sweeps._batch import Outcome
 from sweeps._cli import _with_absolute_store
-from sweeps._ledger import Entry, LedgerError, merge, read_ledger, sqlite_path
+from sweeps._ledger import Entry, Ledger, LedgerError, merge, read_ledger, sqlite_path
 from sweeps._options import Settings
 from sweeps._writers import open_writer
 
@@ -27,15 +27,26 @@ def test_a_store_that_does_not_exist_holds_nothing_and_is_not_created(uri: str, 
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("reader", ["_read_file", "_read_database", "_read_with_client"])
+def read_as(kind: str, uri: str) -> Ledger:
+    """The ledger of experiment x, by the way that stores of this kind are read."""
+    if kind == "server":
+        return _ledger._read_with_client(uri, "x")
+    if kind == "file":
+        return read_ledger(uri, "x")
+    with _ledger._database(uri) as read:
+        return _ledger._read_tables(read, "x") if read else Ledger({})
+
+
+every_kind = pytest.mark.parametrize("kind", ["file", "database", "server"])
+
+
+@every_kind
 def test_all_readers_see_each_trials_best_run(
-    reader: str, uri: str, trials: Trials, outcome: Callable[..., Outcome]
+    kind: str, uri: str, trials: Trials, outcome: Callable[..., Outcome]
 ) -> None:
     done, failed, _ = trials(3)
     open_writer(uri, "x").write([outcome(done), outcome(failed, error="ValueError: no")])
-    file = sqlite_path(uri)
-    found = getattr(_ledger, reader)(file if reader == "_read_file" else uri, "x").entries
-    assert {trial: entry.status for trial, entry in found.items()} == {
+    assert {trial: entry.status for trial, entry in read_as(kind, uri).entries.items()} == {
         done.id: "FINISHED",
         failed.id: "FAILED",
     }
@@ -64,18 +75,18 @@ def test_figures_are_not_trials(uri: str, trials: Trials, outcome: Callable[...,
     assert set(read_ledger(uri, "x").entries) == {trials(1)[0].id}
 
 
-@pytest.mark.parametrize("reader", ["_read_file", "_read_database", "_read_with_client"])
-def test_records_of_another_schema_are_refused(reader: str, uri: str) -> None:
+@every_kind
+def test_records_of_another_schema_are_refused(kind: str, uri: str) -> None:
     open_writer(uri, "x")
     with sqlite3.connect(sqlite_path(uri) or "") as connection:
         connection.execute("update experiment_tags set value = '999' where key = 'memory_study.schema'")
     with pytest.raises(LedgerError, match=r"schema 999, and this version .* schema 1; .* --experiment"):
-        getattr(_ledger, reader)(sqlite_path(uri) if reader == "_read_file" else uri, "x")
+        read_as(kind, uri)
 
 
 def test_reading_a_database_creates_no_tables(tmp_path: Path) -> None:
     file = tmp_path / "empty.db"
-    assert _ledger._read_database(f"sqlite:///{file}", "x").entries == {}
+    assert read_as("database", f"sqlite:///{file}").entries == {}
     with sqlite3.connect(file) as connection:
         assert not connection.execute("select * from sqlite_master").fetchall()
 
