@@ -17,7 +17,7 @@ from memory_study._history import CONVERGED, History
 from memory_study._training_data import Scaling, TrainingData
 from memory_study.config import TrialConfig
 from memory_study.datasets import Splits
-from memory_study.measures.accuracy import CPU_CHUNK, Predictions, predict
+from memory_study.measures.accuracy import CPU_CHUNK, Predictions, predict, share
 from memory_study.measures.critical_samples import Search, search, wilson_interval
 from memory_study.models import Network, Stack
 from memory_study.rng import EpochDraws, ReplicaDraws
@@ -91,17 +91,18 @@ class Measuring:
     def training(self, nets: Nets, rows: Sequence[int]) -> Values:
         """Loss and accuracy of the replicas ``rows`` on their whole training sets, clean and corrupted part apart."""
         chosen = nets.keep(rows)
-        losses, right = [], []
-        for part in self._parts():
-            predictions = predict(self._network, *chosen, *self._data.parts(part, rows))
-            losses.append(predictions.losses)
-            right.append(predictions.right)
-        found = Predictions(torch.cat(losses, 1), torch.cat(right, 1))
+        parts = [predict(self._network, *chosen, *self._data.parts(part, rows)) for part in self._parts()]
+        found = Predictions(*(torch.cat(tensors, 1) for tensors in zip(*parts, strict=True)))
         self.hardest[list(rows)] = found.losses.topk(self._asked, 1).indices
         corrupted = self._data.corrupted[list(rows)]
         columns: dict[str, Tensor] = {}
         for suffix, mask in {"": None, "_clean": ~corrupted, "_corrupted": corrupted}.items():
             columns[f"train_loss{suffix}"], columns[f"train_accuracy{suffix}"] = found.mean(mask)
+        false = self._data.false_labels
+        if false is not None:
+            true = found.predicted == self._data.true_labels
+            columns["corrupted_fitted_false"] = share(found.right, false[list(rows)])
+            columns["corrupted_predicted_true"] = share(true, false[list(rows)])
         return _by_replica(columns)
 
     def validating(self, nets: Nets, rows: Sequence[int]) -> Values:

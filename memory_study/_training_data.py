@@ -32,7 +32,10 @@ class Scaling:
 
 
 class TrainingData:
-    """Inputs and labels as each replica of a stack is trained on them. All tensors are on ``device``."""
+    """Inputs and labels as each replica of a stack is trained on them. All tensors are on ``device``.
+
+    ``labels`` and ``corrupted`` are [replica, example], ``true_labels``, those before any corruption, [example].
+    """
 
     def __init__(
         self,
@@ -46,6 +49,8 @@ class TrainingData:
         self._device = device
         self._inputs = scale(splits.train_inputs).to(device, dtype)
         examples, classes = len(splits.train_labels), len(splits.classes)
+        self.classes = classes
+        self.true_labels = splits.train_labels.to(device)
         self._banks = {
             seed: scale(random_inputs(splits.train_inputs.shape, splits.mean, splits.std, seed)).to(
                 device, dtype
@@ -88,6 +93,13 @@ class TrainingData:
                 replaced = self.corrupted[row, examples[row], None, None, None]
                 torch.where(replaced, noise, inputs[row], out=inputs[row])
         return inputs, self.labels.gather(1, examples)
+
+    @property
+    def false_labels(self) -> Tensor | None:
+        """Which labels are not the true ones: bool [replica, example]; None where no replica has random labels."""
+        if not any(config.corruption == "randY" for config in self._configs):
+            return None
+        return self.labels != self.true_labels
 
     @property
     def has_random_inputs(self) -> bool:

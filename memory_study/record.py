@@ -42,6 +42,9 @@ CURVES: Mapping[str, str] = {
     "train_accuracy_clean": "the same over the uncorrupted examples",
     "train_loss_corrupted": "the same over the corrupted examples",
     "train_accuracy_corrupted": "the same over the corrupted examples",
+    "corrupted_fitted_false": "share of the randY-corrupted examples whose label is not the true one that are predicted "
+    "as their false label, eval mode",
+    "corrupted_predicted_true": "share of the same examples that are predicted as their true label instead",
     "validation_loss": "mean cross-entropy over the clean validation set, nats",
     "validation_accuracy": "accuracy over the clean validation set",
     "csr_validation": "critical sample ratio of clean validation examples",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,11 +16,13 @@ GPU_FLOATS = 2**27
 """Floats of activations that one pass holds on a GPU (0.5 GiB in float32), where large passes are fast passes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Predictions:
-    """Per example: cross-entropy in nats and whether the predicted class is the label. Shapes [replica, example]."""
+class Predictions(NamedTuple):
+    """Per example: cross-entropy in nats, the predicted class (-1 from logits that are not finite), and whether it is
+    the label. Shapes [replica, example].
+    """
 
     losses: Tensor
+    predicted: Tensor
     right: Tensor
 
     def mean(self, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -32,7 +34,12 @@ class Predictions:
             return self.losses.mean(1), self.right.sum(1).double() / self.right.shape[1]
         count = mask.sum(1).double()
         loss = torch.where(mask, self.losses, 0).sum(1) / count.to(self.losses.dtype)
-        return loss, (self.right & mask).sum(1).double() / count
+        return loss, share(self.right, mask)
+
+
+def share(chosen: Tensor, mask: Tensor) -> Tensor:
+    """How many of the examples of ``mask`` [replica, example] are ``chosen``: float64 [replica], NaN where it has none."""
+    return (chosen & mask).sum(1).double() / mask.sum(1).double()
 
 
 def predict(
@@ -44,7 +51,7 @@ def predict(
     """
     replicas, examples = parameters[next(iter(network.shapes))].shape[0], inputs.shape[1]
     losses = parameters.flat.new_empty(replicas, examples)
-    right = torch.empty(replicas, examples, dtype=torch.bool, device=losses.device)
+    predicted = torch.empty(replicas, examples, dtype=torch.long, device=losses.device)
     step = gpu_step(network, replicas) if inputs.is_cuda else CPU_CHUNK
     for start in range(0, examples, step):
         part = slice(start, min(start + step, examples))
@@ -53,8 +60,8 @@ def predict(
         # Classes before examples: over a short last axis log-softmax is not vectorized.
         surprise = torch.log_softmax(logits.transpose(1, 2).contiguous(), 1).neg_()
         losses[:, part] = surprise.gather(1, target.unsqueeze(1)).squeeze(1)
-        right[:, part] = (logits.argmax(-1) == target) & losses[:, part].isfinite()
-    return Predictions(losses, right)
+        predicted[:, part] = logits.argmax(-1).where(losses[:, part].isfinite(), -1)
+    return Predictions(losses, predicted, predicted == labels)
 
 
 def gpu_step(network: Network, replicas: int) -> int:

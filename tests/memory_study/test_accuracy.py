@@ -27,6 +27,7 @@ def test_losses_and_hits_are_those_of_plain_torch():
     for row in range(3):
         expected = cross_entropy(logits[row], labels[0], reduction="none")
         torch.testing.assert_close(predictions.losses[row], expected)
+        assert predictions.predicted[row].equal(logits[row].argmax(1))
         assert predictions.right[row].equal(logits[row].argmax(1) == labels[0])
 
 
@@ -35,28 +36,32 @@ def test_a_net_whose_logits_are_not_finite_is_never_right(value):
     network, parameters, buffers = untrained()
     parameters["bias2"][1].fill_(value)
     inputs, labels = torch.randn(1, 200, 1, 4, 4), torch.zeros(1, 200, dtype=torch.long)
-    right = predict(network, parameters, buffers, inputs, labels).right
-    assert not right[1].any()
-    assert right[0].any()
+    found = predict(network, parameters, buffers, inputs, labels)
+    assert not found.right[1].any()
+    assert found.right[0].any()
+    assert (found.predicted[1] == -1).all()
+    assert (found.predicted[0] >= 0).all()
 
 
 def test_accuracy_is_one_only_if_every_example_is_right():
     right = torch.ones(2, 60_000, dtype=torch.bool)
     right[1, 5] = False
-    accuracy = Predictions(torch.zeros(2, 60_000), right).mean()[1]
+    accuracy = Predictions(torch.zeros(2, 60_000), right.long(), right).mean()[1]
     assert accuracy[0] == 1
     assert accuracy[1] == 59_999 / 60_000
 
 
 def test_a_mask_chooses_what_is_averaged_and_an_empty_one_gives_nan():
-    predictions = Predictions(torch.tensor([[1.0, 2.0, 6.0]]), torch.tensor([[True, False, False]]))
+    right = torch.tensor([[True, False, False]])
+    predictions = Predictions(torch.tensor([[1.0, 2.0, 6.0]]), right.long(), right)
     loss, accuracy = predictions.mean(torch.tensor([[True, True, False]]))
     assert (loss.item(), accuracy.item()) == (1.5, 0.5)
     assert all(value.isnan() for value in predictions.mean(torch.zeros(1, 3, dtype=torch.bool)))
 
 
 def test_a_loss_that_is_not_finite_outside_the_mask_does_not_count():
-    predictions = Predictions(torch.tensor([[1.0, math.inf]]), torch.tensor([[True, False]]))
+    right = torch.tensor([[True, False]])
+    predictions = Predictions(torch.tensor([[1.0, math.inf]]), right.long(), right)
     assert predictions.mean(torch.tensor([[True, False]]))[0].item() == 1
 
 

@@ -6,11 +6,15 @@ import math
 from dataclasses import replace
 
 import pytest
+import torch
 
 from memory_study._history import History
 from memory_study._measuring import Measuring
+from memory_study.cohort import Cohort
 from memory_study.config import ConfigError, TrialConfig
+from memory_study.corruption import corrupted_examples, random_labels
 from memory_study.record import epoch_grid
+from memory_study.train import Training
 
 BASE = TrialConfig(train_size=300, width=24, batch_size=25, momentum=0.9, epochs=90, csr_examples=0)
 NOISY = [
@@ -115,6 +119,41 @@ def test_the_seconds_say_what_measuring_costs(train, data):
     assert all(seconds > 0 for seconds in spent)
     (none,) = train([NOISY[0]], data)
     assert none.scalars["critical_sample_seconds"] < 0.1 * none.scalars["seconds"]
+
+
+def test_corrupted_examples_are_split_by_whether_the_false_or_the_true_label_is_predicted(data):
+    training = Training(Cohort(tuple(NOISY)), data, torch.device("cpu"))
+    for epoch in range(1, 6):
+        training.train_epoch(epoch)
+    rows = range(len(NOISY))
+    values = training.measuring.training(training.nets, rows)
+    inputs, labels = training.data.parts(slice(0, 300), rows)
+    predicted = training.network.logits(*training.nets, inputs.expand(len(NOISY), *inputs.shape[1:])).argmax(
+        -1
+    )
+    found = []
+    for row, config in enumerate(training.configs):
+        names = ("corrupted_fitted_false", "corrupted_predicted_true")
+        if config.corruption != "randY":
+            assert all(math.isnan(values[row][name]) for name in names)
+            continue
+        false = corrupted_examples(300, 0.4, config.seed) & (
+            random_labels(300, 4, config.seed) != data.train_labels
+        )
+        assert 0.2 < false.sum() / 300 < 0.4  # a random label is the true one in a quarter of the cases
+        for name, label in zip(names, (labels[row], data.train_labels), strict=True):
+            share = (predicted[row] == label)[false].double().mean().item()
+            assert values[row][name] == pytest.approx(share)
+            found.append(share)
+    assert max(found) > 0.5 > min(found) > 0
+
+
+def test_trials_without_random_labels_have_no_curves_of_false_ones(train, data):
+    split = {"corrupted_fitted_false", "corrupted_predicted_true"}
+    for config, record in zip(NOISY, train(NOISY, data), strict=True):
+        assert (split & record.curves.keys()) == (split if config.corruption == "randY" else set())
+        if config.corruption == "randY":
+            assert all(tuple(e for e, _ in record.curves[name]) == GRID for name in split)
 
 
 @pytest.mark.parametrize(
