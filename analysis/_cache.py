@@ -32,6 +32,7 @@ from analysis._frames import Frames, tidy
 from analysis._rows import Facts, History, Rows, joined, names_index
 from analysis._store import Experiment, Store
 from memory_study import record
+from memory_study.record import Tag
 
 FORMAT = 2
 """Version of the files' layout. Raise it with any change to what they hold."""
@@ -52,8 +53,14 @@ def default_folder() -> Path | None:
         return None
 
 
-def load(store: Store, experiment: Experiment, curves: Iterable[str], folder: Path | None) -> Frames:
-    """The tidy tables of an experiment, with the histories of the metrics ``curves``.
+def load(
+    store: Store,
+    experiment: Experiment,
+    curves: Iterable[str],
+    folder: Path | None,
+    arrays: Iterable[str] = (),
+) -> Frames:
+    """The tidy tables of an experiment, with the histories of the metrics ``curves``, and these ``arrays``.
 
     ``folder`` keeps what was read; None reads everything and keeps nothing. The tables are the same either way.
     Files that cannot be read or written cost time, never the result. Raises StoreError.
@@ -61,7 +68,8 @@ def load(store: Store, experiment: Experiment, curves: Iterable[str], folder: Pa
     files = Files(folder, store.identity, experiment.id)
     runs, facts = _facts(store, experiment, files)
     histories = {key: _history(store, files, runs["mark"], key) for key in sorted(set(curves))}
-    return tidy(Rows(runs[["end_time"]], facts, histories))
+    found = _arrays(store, files, runs["mark"], facts.tags, sorted(set(arrays)))
+    return tidy(Rows(runs[["end_time"]], facts, histories, found))
 
 
 class Files:
@@ -109,6 +117,22 @@ class Files:
         """Put this in the place of what was kept."""
         arrays: Arrays = {"counts": history.counts, "steps": history.steps, "values": history.values}
         self._write({**arrays, "marks": _packed(marks)}, "history", key)
+
+    def array_files(self) -> dict[str, bytes]:
+        """Files of arrays, by mark."""
+        found = self._read("arrays")
+        if not found:
+            return {}
+        ends = np.cumsum(found["sizes"])
+        contents = found["contents"].tobytes()
+        starts = ends - found["sizes"]
+        return {m: contents[a:b] for m, a, b in zip(_texts(found["marks"]), starts, ends, strict=True)}
+
+    def keep_array_files(self, files: Mapping[str, bytes]) -> None:
+        """Put these in the place of what was kept."""
+        sizes = np.array([len(content) for content in files.values()], np.int64)
+        contents = np.frombuffer(b"".join(files.values()), np.uint8)
+        self._write({"marks": _packed(files), "sizes": sizes, "contents": contents}, "arrays")
 
     def _path(self, *part: str) -> Path | None:
         if self._folder is None:
@@ -168,6 +192,30 @@ def _history(store: Store, files: Files, marks: pd.Series, key: str) -> History:
     current = joined([old, new]).of(places)
     files.keep_history(key, marks, current)
     return current
+
+
+def _arrays(
+    store: Store, files: Files, marks: pd.Series, tags: pd.DataFrame, names: Iterable[str]
+) -> pd.DataFrame:
+    """The arrays of these names, for all runs; only the files of runs that were not kept are read."""
+    table = pd.DataFrame(index=marks.index)
+    mark_of = {str(run): str(mark) for run, mark in marks.items()}
+    listed = tags[Tag.ARRAYS].astype(object) if Tag.ARRAYS in tags else pd.Series(dtype=object)
+    having = {str(run): set(text.split(",")) for run, text in listed.dropna().items()}
+    wanted = {run: chosen for run in having if (chosen := having[run].intersection(names))}
+    if not wanted:
+        return table
+    known = files.array_files()
+    missing = [run for run in wanted if mark_of[run] not in known]
+    if missing:
+        known |= dict(zip((mark_of[run] for run in missing), store.arrays(missing), strict=True))
+        files.keep_array_files({mark: known[mark] for mark in mark_of.values() if mark in known})
+    cells: dict[str, dict[str, NDArray[Any]]] = {}
+    for run, chosen in wanted.items():
+        with np.load(io.BytesIO(known[mark_of[run]]), allow_pickle=False) as opened:
+            for name in chosen:
+                cells.setdefault(name, {})[run] = opened[name]
+    return table.assign(**{name: pd.Series(cells[name], dtype=object) for name in sorted(cells)})
 
 
 def _text_arrays(name: str, table: pd.DataFrame) -> Arrays:

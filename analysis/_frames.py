@@ -29,7 +29,8 @@ class Frames:
     ``trials``: one row per trial, its id as index ``trial``. Columns: the config (int, float, bool or text),
     ``regularizer`` (kinds joined by " + ", "none" for the control), ``strength`` (of a single kind; 0 for the
     control, NaN for a combination), ``strength.<kind>`` for each kind (0 where absent), the latest value of
-    every metric (NaN where not measured), and the tags that are read (:data:`analysis._store.TAGS`).
+    every metric (NaN where not measured), and the tags that are read (:data:`analysis._store.TAGS`), and the
+    arrays that were asked for (cells are arrays, NaN where a trial has none).
     ``curves``: columns trial, metric (both categorical), epoch (int) and value, sorted by the first three.
     """
 
@@ -46,7 +47,8 @@ def tidy(rows: Rows) -> Frames:
     config = _typed(params)
     shown = {tag: _text(tags[tag]) for tag in sorted(_TAGS) if tag in tags}
     tags = pd.DataFrame(shown, index=tags.index)
-    trials = pd.concat([config, _strengths(config), metrics.astype(float), tags], axis=1)
+    arrays = rows.arrays.iloc[places.to_numpy()].set_axis(places.index)
+    trials = pd.concat([config, _strengths(config), metrics.astype(float), tags, arrays], axis=1)
     return Frames(trials.rename_axis(index="trial", columns=None), _curves(rows.curves, places))
 
 
@@ -73,7 +75,7 @@ def panels(trials: pd.DataFrame, ignoring: Iterable[str] = ()) -> pd.Series:
     adversarial training does so.
     """
     ignored = set(ignoring)
-    known = {*record.CURVES, *record.SCALARS, *_TAGS, *_REPLICA, *ignored}
+    known = {*record.CURVES, *record.SCALARS, *record.ARRAYS, *_TAGS, *_REPLICA, *ignored}
     shared = [
         c for c in trials if c not in known and not str(c).startswith("strength.") and c not in _MEASURED_ONLY
     ]

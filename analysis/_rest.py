@@ -17,10 +17,12 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
+from analysis._artifacts import read_all
 from analysis._rows import Facts, History, joined, names_index, wide
 from analysis._rows import history as in_order
 from analysis._sql import missing_experiment
 from analysis._store import (
+    ARRAYS_FILE,
     FAILURE,
     TAGS,
     Experiment,
@@ -101,6 +103,14 @@ class RestStore:
         """See :class:`analysis._store.Store`."""
         with _one_line_errors(self._shown):
             return history(self._fetch, runs, key)
+
+    def arrays(self, runs: Sequence[str]) -> list[bytes]:
+        """See :class:`analysis._store.Store`."""
+        with _one_line_errors(self._shown):
+            return read_all(runs, self._array_file)
+
+    def _array_file(self, run: str) -> bytes:
+        return self._ask("/get-artifact", params={"run_uuid": run, "path": ARRAYS_FILE}).content
 
     def _search(self, experiment: Experiment, status: str) -> Iterator[dict[str, Any]]:
         """The experiment's trials of that status as the server gives them, without the client's objects for each."""

@@ -69,12 +69,14 @@ class Rows:
     """Everything read about the finished, not deleted runs that are trials.
 
     ``runs`` has column end_time (milliseconds, NaN where unknown), the run's id as index; the tables of ``facts``
-    have the same rows, and so have the histories ``curves``, by name of their metric.
+    have the same rows, and so have the histories ``curves``, by name of their metric, and ``arrays``, whose cells are
+    arrays, NaN where a run has none of that name.
     """
 
     runs: pd.DataFrame
     facts: Facts
     curves: Mapping[str, History]
+    arrays: pd.DataFrame
 
 
 def spans(starts: Ints, counts: Ints) -> Ints:

@@ -19,8 +19,10 @@ import sqlalchemy
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from analysis._artifacts import read, read_all
 from analysis._rows import Facts, History, history, joined, names_index, wide
 from analysis._store import (
+    ARRAYS_FILE,
     FAILURE,
     SCHEMES,
     TAGS,
@@ -119,6 +121,12 @@ class SqlStore:
         """See :class:`analysis._store.Store`."""
         parts = [self._points(part, key) for part in _portions(runs)]
         return joined(parts or [self._points((), key)])
+
+    def arrays(self, runs: Sequence[str]) -> list[bytes]:
+        """See :class:`analysis._store.Store`."""
+        query = f"SELECT r.artifact_uri FROM {self._runs} CROSS JOIN runs r WHERE r.run_uuid = j.run ORDER BY j.place"
+        folders = [row[0] for part in _portions(runs) for row in self._read(query, runs=json.dumps(part))]
+        return read_all([f"{folder}/{ARRAYS_FILE}" for folder in folders], read)
 
     def _facts(self, runs: Sequence[str]) -> Facts:
         tags = f"tags t WHERE t.run_uuid = j.run AND t.key IN ({_quoted(TAGS)})"

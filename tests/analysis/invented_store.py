@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import math
+import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
+from numpy.typing import NDArray
 
 from memory_study import record
 from memory_study.config import TrialConfig
@@ -38,6 +41,7 @@ class Invented:
     config: TrialConfig
     curves: Mapping[str, Curve]
     scalars: dict[str, float]
+    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
 def invent(config: TrialConfig, diverged: bool = False) -> Invented:
@@ -58,7 +62,8 @@ def invent(config: TrialConfig, diverged: bool = False) -> Invented:
         best = 0.13 + 0.01 * noise[1]
     scalars = {"best_validation_accuracy": min(max(best, 0.1), 1.0), "diverged": float(diverged)}
     scalars |= {"converged": float(final >= 0.999), "convergence_epoch": float(config.epochs), "seconds": 0.5}
-    return Invented(config, {"train_accuracy": curve}, scalars)
+    right = {"train_right": own > 0} if config.seed == 0 else {}
+    return Invented(config, {"train_accuracy": curve}, scalars, right)
 
 
 def settings(
@@ -122,6 +127,11 @@ class Writer:
             params=[Param(name, value) for name, value in config.params().items()],
             tags=[RunTag(str(key), value) for key, value in tags.items()],
         )
+        if invented.arrays:
+            self.client.set_tag(run.info.run_id, str(Tag.ARRAYS), ",".join(invented.arrays))
+            with tempfile.TemporaryDirectory() as folder:
+                np.savez(Path(folder) / "arrays.npz", allow_pickle=False, **invented.arrays)
+                self.client.log_artifact(run.info.run_id, f"{folder}/arrays.npz")
         if status != "RUNNING":
             self.client.set_terminated(run.info.run_id, status, end_time=end)
         return str(run.info.run_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -23,12 +24,34 @@ from analysis import _cache
 from analysis._cache import load
 from analysis._frames import Frames
 from analysis._rows import History
-from analysis._store import Experiment, Store, connect, find_experiment
+from analysis._store import Experiment, Store, StoreError, connect, find_experiment
 from memory_study.config import TrialConfig
 
 Write = Callable[[list[TrialConfig]], Writer]
 CURVES = ("train_accuracy",)
 FEW = settings(range(2), [{}, {"dropout": 0.5}])
+
+
+def arrays(writer: Writer, folder: Path | None) -> pd.Series:
+    store = connect(writer.uri)
+    trials = load(store, find_experiment(store, EXPERIMENT), [], folder, ["train_right"]).trials
+    return trials.set_index("seed")["train_right"]
+
+
+def test_arrays_are_columns_of_the_trials_that_have_them(store_with: Write) -> None:
+    found = arrays(store_with(FEW), None)
+    assert found.loc[1].isna().all()
+    assert [array.dtype for array in found.loc[0]] == [np.dtype(bool)] * (len(FEW) // 2)
+
+
+def test_arrays_that_were_read_once_are_not_read_again(store_with: Write, tmp_path: Path) -> None:
+    writer = store_with(FEW)
+    first = arrays(writer, tmp_path)
+    shutil.rmtree(writer.artifacts)
+    again = arrays(writer, tmp_path)
+    assert again.dropna().map(list).equals(first.dropna().map(list))
+    with pytest.raises(StoreError, match=r"arrays.npz cannot be read \(.*No such file"):
+        arrays(writer, None)
 
 
 def read(

@@ -38,7 +38,9 @@ def rows_of(
     facts = Facts(wide(runs, params, object), wide(runs, tags, object), wide(runs, metrics, float))
     table = np.array([(place_of[p], step, value) for p, step, value in points], dtype=float).reshape(-1, 3)
     curve = history(len(runs), table[:, 0].astype(int), table[:, 1].astype(int), table[:, 2])
-    return Rows(pd.DataFrame({"end_time": list(order)}, index=runs), facts, {"a": curve})
+    return Rows(
+        pd.DataFrame({"end_time": list(order)}, index=runs), facts, {"a": curve}, pd.DataFrame(index=runs)
+    )
 
 
 def test_every_param_comes_back_as_what_its_text_is(frames: Frames) -> None:

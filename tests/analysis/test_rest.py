@@ -114,6 +114,16 @@ def test_a_server_and_its_database_give_the_same_tables(server: str, frames: Fra
 
 
 @pytest.mark.slow
+def test_a_server_and_its_database_give_the_same_arrays(server: str, store: Writer, tmp_path: Path) -> None:
+    through, direct = (
+        load(reader, find_experiment(reader, EXPERIMENT), [], None, ["train_right"]).trials["train_right"]
+        for reader in (connect(server), connect(store.uri))
+    )
+    assert through.dropna().map(list).equals(direct.dropna().map(list))
+    assert len(direct.dropna())
+
+
+@pytest.mark.slow
 def test_a_server_without_the_experiment_says_so(server: str) -> None:
     with pytest.raises(MissingExperimentError, match="there: Default, regularization"):
         connect(server).experiment("capacity")
