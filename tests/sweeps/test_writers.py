@@ -7,13 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from mlflow import MlflowClient
 
+from memory_study.cohort import Cohort
 from memory_study.config import TrialConfig
-from memory_study.record import SCHEMA, Tag
+from memory_study.record import SCHEMA, Record, Tag
 from sweeps import _tables
-from sweeps._batch import Outcome
+from sweeps._batch import Outcome, outcomes
 from sweeps._ledger import read_ledger
 from sweeps._writers import ClientWriter, Writer, open_writer
 
@@ -154,6 +156,20 @@ def test_a_model_is_an_artifact_beside_the_database(
     found = store.client.download_artifacts(run.info.run_id, "model/model.pt", str(tmp_path))
     assert Path(found).read_bytes() == b"weights"
     assert Path(run.info.artifact_uri.removeprefix("file://")).is_relative_to(tmp_path / "mlartifacts")
+
+
+def test_arrays_are_a_file_that_numpy_opens_and_a_tag_that_names_them(
+    store: Store, tmp_path: Path, trials: Trials, record: Callable[..., Record]
+) -> None:
+    config = trials(1)[0]
+    right = np.array([True, False])
+    found = replace(record(config), arrays={"train_right": right})
+    store.writer.write(outcomes(Cohort((config,)), [found], [], {Tag.SWEEP: "test"}, (1000, 2000)))
+    (run,) = store.runs()
+    assert run.data.tags[Tag.ARRAYS] == "train_right"
+    file = store.client.download_artifacts(run.info.run_id, "arrays.npz", str(tmp_path))
+    with np.load(file, allow_pickle=False) as arrays:
+        assert {name: arrays[name].tolist() for name in arrays} == {"train_right": [True, False]}
 
 
 @pytest.mark.parametrize("name", ["../up", "/absolute", "..", "x" * 300, "é"])
