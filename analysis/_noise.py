@@ -80,10 +80,11 @@ def fixed_at(trials: pd.DataFrame, varied: str, fixed: str) -> pd.DataFrame:
 def diverged_settings(table: pd.DataFrame) -> list[str]:
     """The settings of a table in which a trial diverged, in prose, once each."""
     lost = table[table["diverged"] > 0]
-    return list(dict.fromkeys(_in_prose(row) for _, row in lost.iterrows()))
+    return list(dict.fromkeys(in_prose(row) for _, row in lost.iterrows()))
 
 
-def _in_prose(row: pd.Series) -> str:
+def in_prose(row: pd.Series) -> str:
+    """A row's setting: ``40 % random labels, width 128``."""
     parts = [f"{100 * row['level']:.4g} % {KINDS[row['kind']]}" if row["level"] else "real data"]
     parts += [f"width {row['width']}"] if "width" in row else []
     parts += [f"{row['train_size']} examples"] if "train_size" in row else []

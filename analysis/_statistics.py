@@ -55,9 +55,13 @@ def sign_test(successes: int, trials: int) -> Estimate:
 
 
 def t_interval(
-    mean: npt.ArrayLike, deviation: npt.ArrayLike, count: npt.ArrayLike, level: float = 0.95
+    mean: npt.ArrayLike,
+    deviation: npt.ArrayLike,
+    count: npt.ArrayLike,
+    level: float = 0.95,
+    within: tuple[float, float] = (0.0, 1.0),
 ) -> tuple[Floats, Floats]:
-    """Student's interval of means of accuracies, clipped to [0, 1]. Shapes equal.
+    """Student's interval of means, clipped to what they can be: accuracies, if nothing else is said. Shapes equal.
 
     ``deviation`` is the sample standard deviation (n - 1). Both ends are NaN where ``count`` is below 2: one
     seed says nothing about the spread.
@@ -66,7 +70,7 @@ def t_interval(
     enough = count >= 2
     freedom = np.where(enough, count - 1, 1.0)
     half = stdtrit(freedom, (1 + level) / 2) * np.where(enough, deviation, np.nan) / np.sqrt(freedom + 1)
-    return np.clip(mean - half, 0, 1), np.clip(mean + half, 0, 1)
+    return np.clip(mean - half, *within), np.clip(mean + half, *within)
 
 
 def resampled_counts(seeds: int, purpose: str, resamples: int = RESAMPLES) -> npt.NDArray[np.int64]:
@@ -94,6 +98,20 @@ def bootstrap_t(effect: float, estimates: Floats, seeds: int) -> Estimate:
         return Estimate(effect, *[float("nan")] * 3)
     spread = float(np.std(finite)) * (seeds / (seeds - 1)) ** 0.5
     return _student(effect, spread, seeds - 1)
+
+
+def jackknife_t(effect: float, *left_out: Floats) -> Estimate:
+    """Student's interval and two-sided p of ``effect``, a statistic of units of several crossed kinds.
+
+    Each of ``left_out`` [unit] has the statistic without each unit of one kind (every seed, every example). The kinds'
+    jackknife variances are added, which counts what they have in common twice: too wide rather than too narrow. NaN
+    below 2 units of any kind. Source: Efron and Stein 1981; Owen 2007 on crossed kinds.
+    """
+    fewest = min(map(len, left_out))
+    if fewest < 2:
+        return Estimate(effect, *[float("nan")] * 3)
+    error = sum((len(each) - 1) * float(np.var(each)) for each in left_out) ** 0.5
+    return _student(effect, error, fewest - 1)
 
 
 def _student(effect: float, error: float, freedom: int) -> Estimate:

@@ -26,13 +26,13 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from scipy.stats import kendalltau
 
-from analysis import _frames, _noise
-from analysis._power import units_by_scaling, units_for_sign
-from analysis._statistics import Floats, bootstrap_t, order_by_resample, resampled_counts, sign_test
+from analysis import _noise
+from analysis._power import units_for_sign
+from analysis._statistics import Floats, sign_test
 from analysis.claims import _trials
 from analysis.claims._finding import Finding, few_seeds, runs_for
+from analysis.claims._trend import trend
 
 ID = "C10"
 SWEEP = "noise"
@@ -52,36 +52,12 @@ def findings(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
     """Two for each panel and kind of noise."""
     found = []
     for panel, kind, rows in _trials.by_kind(trials, COLUMNS):
-        found += [_trend(panel, kind, rows), _course(panel, kind, rows, curves)]
+        blank = replace(_TREND, panel=panel, part=kind)
+        found += [
+            trend(blank, rows, "csr_validation", "CSR", percent=True),
+            _course(panel, kind, rows, curves),
+        ]
     return found or [replace(_TREND, missing="no finished trials")]
-
-
-def _trend(panel: str, kind: str, rows: pd.DataFrame) -> Finding:
-    sound = rows[~rows["diverged"] & rows["csr_validation"].notna()]
-    names = np.sort(sound["seed"].unique())
-    missing, more = few_seeds(len(names), len(rows))
-    shared = replace(_TREND, panel=panel, part=kind, n=len(names))
-    if sound["level"].nunique() < 2:
-        return replace(
-            shared, missing=f"CSR at {_frames.counted(sound['level'].nunique(), 'level')}, needs 2"
-        )
-    if missing:
-        return replace(shared, missing=missing, more_runs=more)
-    level, csr = (sound[name].to_numpy(dtype=np.float64) for name in ("level", "csr_validation"))
-    if np.ptp(csr) == 0:
-        return replace(shared, missing="all CSR are equal")
-    places = np.searchsorted(names, sound["seed"])
-    effect = float(order_by_resample(level, csr, places, np.ones((1, len(names))))[0])
-    drawn = order_by_resample(level, csr, places, resampled_counts(len(names), f"{ID} bootstrap"))
-    _, low, high, p = bootstrap_t(effect, drawn, len(names))
-    p = max(p, float(kendalltau(level, csr).pvalue))
-    means = sound.groupby("level")["csr_validation"].mean()
-    detail = ", ".join(f"{100 * mean:.2g} % at {level:g}" for level, mean in means.items())
-    return replace(
-        shared, effect=effect, low=max(low, -1.0), high=min(high, 1.0), p=p,
-        detail=_trials.sentence(f"mean CSR by level: {detail}", _trials.left_out(rows)),
-        more_runs=lambda alpha: runs_for(units_by_scaling(len(names), effect, p, alpha), len(names), len(rows)),
-    )  # fmt: skip
 
 
 def _course(panel: str, kind: str, rows: pd.DataFrame, curves: pd.DataFrame) -> Finding:

@@ -79,6 +79,10 @@ def invent_noisy(config: TrialConfig, diverged: bool = False) -> Invented:
         "diverged": float(diverged),
         "epochs_trained": float(last),
     }
+    if not diverged:
+        scalars |= {"sharpness": math.exp(2 - 3 * level + 0.2 * own[3])}
+    if train[-1][1] > 0.95 and not diverged:
+        scalars |= {"sharpness_matched": math.exp(3 + level + 0.2 * own[3]), "sharpness_matched_loss": 0.08}
     return Invented(config, curves, scalars)
 
 

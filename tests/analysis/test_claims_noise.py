@@ -12,7 +12,7 @@ from scipy import stats
 
 from analysis import claims
 from analysis._statistics import Estimate, order_by_resample
-from analysis.claims import c10, c11, c15
+from analysis.claims import _trend, c10, c11, c15
 from analysis.claims._finding import Judged, judge
 
 Frames = tuple[pd.DataFrame, pd.DataFrame]
@@ -78,8 +78,8 @@ def test_the_trend_of_c10_is_that_of_jonckheere_and_terpstra(monkeypatch: pytest
     rows = pd.DataFrame(
         {"level": level / 3.0, "seed": np.arange(20) % 5, "diverged": False, "csr_validation": values}
     )
-    monkeypatch.setattr(c10, "bootstrap_t", lambda effect, *_: Estimate(effect, effect, effect, 0.0))
-    finding = c10._trend("panel", "randX", rows)
+    monkeypatch.setattr(_trend, "bootstrap_t", lambda effect, *_: Estimate(effect, effect, effect, 0.0))
+    finding = _trend.trend(c10._TREND, rows, "csr_validation", "CSR", percent=True)
     assert finding.p == pytest.approx(2 * stats.norm.sf(abs(z)))
     assert finding.effect == pytest.approx((2 * statistic - len(pairs)) / len(pairs))
 
@@ -224,7 +224,12 @@ def test_a_trend_is_found_in_noise_about_as_rarely_as_its_test_says() -> None:
     draws = generator.normal(size=(300, len(rows)))
     shared = draws + 2 * generator.normal(size=(300, 5))[:, rows["seed"]] * rows["level"].to_numpy()
     for values in (draws, shared):  # shared: what a seed's false labels do at all levels
-        p = [c10._trend("p", "randY", rows.assign(csr_validation=drawn)).p for drawn in values]
+        p = [
+            _trend.trend(
+                c10._TREND, rows.assign(csr_validation=drawn), "csr_validation", "CSR", percent=True
+            ).p
+            for drawn in values
+        ]
         assert np.mean(np.array(p) < 0.05) < 0.09
 
 
