@@ -16,6 +16,7 @@ from invented_store import EXPERIMENT, SMALL, Writer, settings
 
 from analysis import claims, figures
 from analysis.__main__ import main
+from analysis._cli import Wanted
 from analysis._frames import Frames
 from analysis._store import Experiment, Store
 from memory_study.config import TrialConfig
@@ -103,9 +104,9 @@ def test_each_experiment_is_read_once_with_all_curves_that_its_figures_and_claim
 
     read, reads = command._read, []
 
-    def counted(store: Store, experiment: Experiment, curves: list[str], anew: bool) -> Frames:
-        reads.append((experiment.name, curves))
-        return read(store, experiment, curves, anew)
+    def counted(store: Store, experiment: Experiment, wanted: Wanted, anew: bool) -> Frames:
+        reads.append((experiment.name, wanted.curves()))
+        return read(store, experiment, wanted, anew)
 
     monkeypatch.setattr(command, "_read", counted)
     assert main(["--tracking-uri", store.uri, "--out", str(tmp_path), "--no-log"]) == 0
