@@ -1,7 +1,7 @@
 """How does noise show while a net learns: in accuracy, and in the complexity of what it has learned?
 
 Run:    python -m sweeps.noise --scale smoke | laptop | laptop-cnn | paper | paper-cnn
-Cost:   smoke 5 trials, laptop 55 trials in 4 minutes (2 CPU cores, measured 2026-11-21), laptop-cnn 5 trials,
+Cost:   smoke 5 trials, laptop 55 trials in 4 minutes (2 CPU cores, measured 2026-11-21), laptop-cnn 25 trials,
         paper 55 trials, paper-cnn 55 trials
 Expect: Arpit et al. 2017, figures 7 to 9: on random labels validation accuracy peaks before training accuracy is
         high; the critical sample ratio (CSR) is higher the noisier the data, rises and then settles; that of
@@ -39,7 +39,7 @@ class Options(_noise.Options):
 
 _CNN: Mapping[str, object] = {
     "dataset": "cifar10", "crop": 28, "model": "cnn-keras", "batch_size": 128, "learning_rate": 0.01,
-    "momentum": 0.9, "halving_epochs": 15, "validation_schedule": "curve",
+    "momentum": 0.9, "halving_epochs": 15, "validation_schedule": "curve", "measures": ("filters",),
 }  # fmt: skip
 SCALES: Mapping[str, Mapping[str, object]] = {
     "smoke": {
@@ -52,7 +52,7 @@ SCALES: Mapping[str, Mapping[str, object]] = {
         "validation_size": 2000, "csr_examples": 500,
     },
     "laptop-cnn": {
-        **_CNN, "seeds": (0,), "levels": (0.0, 0.5, 1.0), "width": 16, "train_size": 1000, "halving_epochs": 0,
+        **_CNN, "seeds": (0, 1, 2, 3, 4), "levels": (0.0, 0.5, 1.0), "width": 16, "train_size": 1000, "halving_epochs": 0,
         "batch_size": 50, "epochs": 30, "validation_size": 1000, "csr_examples": 200, "csr_points": 6,
     },
     "paper": {
