@@ -4,13 +4,13 @@ Run:    python tests/sweeps/chaos.py [--rounds 20] [--seed 0]
 Cost:   about half a minute a round, two CPU cores
 Expect: a line for each round; exit code 0: the store has exactly the plan, with an undisturbed sweep's numbers
 
-Two worker nodes train a sweep whose checkpoints lie on a small disk and whose results go to an MLflow server. A round starts
-the command for the next few trials and lets one fault happen while they train, drawn like its moment from the seed: a
-process that trains, a node, the driver, the head with the whole cluster, or the server is killed (a node, the cluster and
-the server come back), or the disk is filled. The next round's command goes on with whatever the fault has left. A last one
-ends the plan. Trials redone are those that somebody else took up from a checkpoint and ended in that round. Seconds lost are
-those beyond the median of three rounds without a fault; the round of a killed driver ends early, and its trials are trained
-in the next one.
+Two worker nodes train a sweep whose checkpoints lie on a small disk and whose results go to an MLflow server. A round
+starts the command for the next few trials and lets one fault happen while they train, at a moment drawn from the seed,
+and so is the order of the faults, of which each comes about as often: a process that trains, a node, the driver, the head
+with the whole cluster, or the server is killed (a node, the cluster and the server come back), or the disk is filled. The
+next round's command goes on with whatever the fault has left. A last one ends the plan. Trials redone are those that
+somebody else took up from a checkpoint and ended in that round. Seconds lost are those beyond the median of three rounds
+without a fault; the round of a killed driver ends early, and its trials are trained in the next one.
 """
 
 from __future__ import annotations
@@ -239,8 +239,10 @@ def play_all(world: World, seeds: int, rounds: int, draw: random.Random) -> bool
     calm = statistics.median(play(world, seeds, None, draw)[0] for _ in range(3))
     print(f"a round without a fault: {calm:.1f} s (median of 3), {TRIALS_A_ROUND} trials\n")
     print("round  fault                          at     trials redone  seconds lost")
+    deck = list(FAULTS) * -(-rounds // len(FAULTS))
+    draw.shuffle(deck)
     for number in range(1, rounds + 1):
-        name = draw.choice(list(FAULTS))
+        name = deck[number - 1]
         seconds, at, resumed = play(world, seeds, FAULTS[name], draw)
         when = "-" if at is None else f"{at:.1f} s"
         print(f"{number:5}  {name:29}  {when:>6}  {resumed:12}  {seconds - calm:12.1f}", flush=True)
