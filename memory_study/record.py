@@ -83,6 +83,7 @@ SCALARS: Mapping[str, str] = {
     "sharpness_matched_residual": "its relative residual",
     "sharpness_matched_loss": "train_loss after that epoch",
     "sharpness_matched_epoch": "that epoch; absent, as the three before, from a trial that never gets there",
+    "peak_memory_bytes": "most bytes that torch reserved on the GPU while its cohort trained, all trials; absent on a CPU",
     "measure_seconds": "its share of the seconds of the measures that its config asks for; absent without any",
     "filter_low_frequency": "mean share of a first-layer filter's spectral energy at no more than one period a filter, in [0, 1]",
     "filter_low_frequency_initial": "the same before training; 0.36 is expected of independent weights in 5x5 filters",
@@ -92,7 +93,17 @@ SCALARS: Mapping[str, str] = {
 """Measured once, at the end."""
 
 _SHARPNESS = [name for name in SCALARS if name.startswith("sharpness")]
-SOMETIMES = frozenset({"resumed_epoch", "measure_seconds", *_FILTERS, *_SHARPNESS, "sensitivity_finite", "sensitivity_off_diagonal"})
+SOMETIMES = frozenset(
+    {
+        "resumed_epoch",
+        "peak_memory_bytes",
+        "measure_seconds",
+        *_FILTERS,
+        *_SHARPNESS,
+        "sensitivity_finite",
+        "sensitivity_off_diagonal",
+    }
+)
 """Scalars that only some trials have: interrupted ones, or those whose config asks for a further measure."""
 
 ARRAYS: Mapping[str, str] = {

@@ -39,10 +39,30 @@ def run_cohort(
             history.test_accuracy = accuracy
             history.model = serialize(training, row, splits) if keep_models else None
 
+    peak = PeakMemory(torch.device(device))
     with torch.no_grad():
         beat = heartbeat or (lambda epoch: None)
         histories = train(cohort, splits, torch.device(device), leave, beat, checkpoints)
         if keep_models and any(history.model is None for history in histories.values()):
             # Trials had left by the time of a checkpoint that kept no nets.
             histories = train(cohort, splits, torch.device(device), leave, beat)
+    for history in histories.values():
+        history.scalars.update(peak.scalars())
     return [histories[c.id].record() for c in cohort.configs]
+
+
+class PeakMemory:
+    """The most bytes that torch reserves on a GPU from here on: what the next cohort like this one has to be given."""
+
+    def __init__(self, device: torch.device) -> None:
+        """On a CPU nothing is measured."""
+        self._device = device
+        if device.type == "cuda":
+            torch.cuda.empty_cache()  # earlier cohorts of this process leave what they reserved
+            torch.cuda.reset_peak_memory_stats(device)
+
+    def scalars(self) -> dict[str, float]:
+        """What a record says of it."""
+        if self._device.type != "cuda":
+            return {}
+        return {"peak_memory_bytes": float(torch.cuda.max_memory_reserved(self._device))}

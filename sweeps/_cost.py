@@ -103,13 +103,18 @@ def replica_bytes(config: TrialConfig, image: ImageShape, classes: int) -> int:
     return int(width * (COPIES * cost.parameters + 3 * config.batch_size * cost.activations))
 
 
+def noise_banks(configs: Sequence[TrialConfig]) -> int:
+    """How many sets of random inputs a cohort holds: trials with one seed share theirs."""
+    return len({c.noise_seed for c in configs if c.corruption == "randX"})
+
+
 def fixed_bytes(configs: Sequence[TrialConfig], image: ImageShape, held_out: int) -> int:
     """What a cohort holds once: training and held-out inputs, and a noise bank per seed where inputs are
     random.
     """
     config = configs[0]
     pixels = math.prod(input_shape(config, image))
-    banks = len({c.noise_seed for c in configs if c.corruption == "randX"})
+    banks = noise_banks(configs)
     width = FLOAT_BYTES * (2 if config.dtype == "float64" else 1)
     return int(width * pixels * (config.train_size * (1 + banks) + held_out))
 

@@ -23,7 +23,7 @@ def run(rounds: Iterable[Sequence[Task]], job: Job, threads: int, screen: TextIO
     The next round is asked for once the results of the last one are in the store; where that takes nothing for
     :data:`PATIENCE_SECONDS`, there is no next one. Raises LedgerError if the store refuses.
     """
-    tracker = Tracker(lambda: open_writer(job.tracking_uri, job.experiment), written=job.forget)
+    tracker = Tracker(lambda: open_writer(job.tracking_uri, job.experiment), written=job.stored)
     tracker.open()
     import torch
 

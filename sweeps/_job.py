@@ -14,8 +14,10 @@ from typing import Protocol
 from memory_study.cohort import Cohort
 from memory_study.config import TrialConfig
 from memory_study.record import Record, Tag
+from sweeps import _peaks
 from sweeps._batch import Outcome, outcomes
 from sweeps._checkpoints import CohortCheckpoints, Folder
+from sweeps._cost import GPU_CONTEXT_BYTES
 from sweeps._isolate import isolate, one_line
 from sweeps._version import running_code
 
@@ -39,10 +41,16 @@ class Job:
     checkpoints: Folder | None = None
     checkpoint_seconds: float = 0.0
 
-    def forget(self, cohort: str) -> None:
-        """The results of a cohort are in the store: nobody needs its checkpoint any more."""
-        if self.checkpoints is not None:
-            self.checkpoints.forget(cohort)
+    def stored(self, batch: Sequence[Outcome]) -> None:
+        """These are in the store: nobody needs their cohorts' checkpoints any more, and they say what a GPU has to hold."""
+        for cohort in {outcome.tags[Tag.COHORT] for outcome in batch}:
+            if self.checkpoints is not None:
+                self.checkpoints.forget(cohort)
+        try:
+            _peaks.note(batch)
+        except OSError as error:  # the next sweep then packs by the estimate again
+            with contextlib.suppress(OSError):  # the log's disk may be full
+                sys.stderr.write(f"the memory that cohorts took cannot be kept: {one_line(error)}\n")
 
     def epoch_of(self, names: Sequence[str], trials: Sequence[TrialConfig]) -> int:
         """Epochs that need not be trained again, because one of the checkpoints ``names`` holds ``trials`` after them."""
@@ -74,7 +82,7 @@ def train(cohort: Cohort, job: Job, sink: Sink, gpu: float = 1.0, kept: Sequence
 
     device = pick_device(job.device, gpu)
     if device == "cuda" and gpu < 1:
-        torch.cuda.set_per_process_memory_fraction(gpu)
+        cap_memory(gpu)
     beat = _throttled(lambda epoch: sink.beat(cohort.id, epoch))
 
     def train_part(part: Cohort) -> list[Record]:
@@ -105,6 +113,14 @@ def train(cohort: Cohort, job: Job, sink: Sink, gpu: float = 1.0, kept: Sequence
         sink.submit(outcomes(part, records, failures, tags, (start, end)))
         start = end
     sink.beat(cohort.id, -1)
+
+
+def cap_memory(gpu: float) -> None:
+    """Let this process take no more than a share of the GPU, its context included, as packing has counted it."""
+    import torch
+
+    whole = torch.cuda.get_device_properties().total_memory
+    torch.cuda.set_per_process_memory_fraction(gpu - GPU_CONTEXT_BYTES / whole)
 
 
 def check_code(job: Job) -> None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 
+from sweeps import _peaks
 from sweeps._cost import CPU, DEVICES, GIB, Device
 from sweeps._flags import InputError
 from sweeps._options import Settings
@@ -33,7 +34,7 @@ def this_machine(settings: Settings) -> Machine:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         return Machine(dataclasses.replace(CPU, memory_bytes=memory), cpus)
     device = DEVICES[settings.gpu] if settings.gpu else found[0] if found else DEVICES[SMALLEST_GPU]
-    return Machine(device, count or 1, cpus / (count or 1))
+    return Machine(device, count or 1, cpus / (count or 1), peaks=_peaks.read(device.name))
 
 
 def cluster(settings: Settings, cpus: float, gpus: float, accelerators: list[str]) -> Machine:
@@ -41,7 +42,7 @@ def cluster(settings: Settings, cpus: float, gpus: float, accelerators: list[str
     if settings.device == "cpu" or not (gpus or settings.gpu or settings.device == "cuda"):
         return Machine(CPU, max(CLUSTER_SLOTS, int(cpus)))
     device = DEVICES[settings.gpu] if settings.gpu else _known(" ".join(accelerators), None)
-    return Machine(device, max(CLUSTER_SLOTS, int(gpus)))
+    return Machine(device, max(CLUSTER_SLOTS, int(gpus)), peaks=_peaks.read(device.name))
 
 
 def gpus() -> list[Device]:

@@ -26,6 +26,7 @@ from sweeps._cost import (
     replica_bytes,
     trial_flops,
 )
+from sweeps._peaks import Peaks
 
 FRACTIONS = (1 / 8, 1 / 4, 1 / 2, 1.0)
 """Shares of a GPU that a task may ask for. Few, because a Ray worker is only reused for equal requests."""
@@ -56,6 +57,9 @@ COHORTS_PER_SLOT = 4
 """Enough that the last cohort to end does not keep the others waiting for long."""
 
 
+NOTHING_MEASURED = Peaks()
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What packing must know of the data: shape of an image, classes, validation and test examples."""
@@ -68,11 +72,15 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where tasks run: ``slots`` CPU cores, or GPUs with ``cpus_per_gpu``, of one ``device``."""
+    """Where tasks run: ``slots`` CPU cores, or GPUs with ``cpus_per_gpu``, of one ``device``.
+
+    ``peaks`` is what cohorts were seen to take on such a GPU.
+    """
 
     device: Device
     slots: int
     cpus_per_gpu: float = 4.0
+    peaks: Peaks = NOTHING_MEASURED
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +176,13 @@ def _resumed(
 
 
 def _fits(group: Sequence[TrialConfig], machine: Machine, facts: Facts) -> bool:
-    return bytes_of(group, facts) + _context_bytes(machine) <= machine.device.memory_bytes
+    return _memory(group, machine, facts) + _context_bytes(machine) <= machine.device.memory_bytes
+
+
+def _memory(configs: Sequence[TrialConfig], machine: Machine, facts: Facts) -> int:
+    """As measured, else as estimated."""
+    measured = machine.peaks.bytes_of(configs)
+    return bytes_of(configs, facts) if measured is None else measured
 
 
 def _context_bytes(machine: Machine) -> int:
@@ -192,6 +206,9 @@ def _work(config: TrialConfig, facts: Facts) -> float:
 def _largest(group: Sequence[TrialConfig], machine: Machine, facts: Facts) -> int:
     """How many replicas of a group make a cohort at most. Raises ValueError where not even one fits."""
     config = group[0]
+    on_gpu = MOST_ON_GPU if config.model == "mlp" else MOST_CNNS_ON_GPU
+    if measured := machine.peaks.most(group, machine.device.memory_bytes - _context_bytes(machine)):
+        return min(on_gpu, measured)
     replica = replica_bytes(config, facts.image, facts.classes)
     gpu = machine.device.is_gpu
     # What a whole group holds once is shared by its cohort on a GPU; on a CPU the question is whether one trial fits.
@@ -209,8 +226,7 @@ def _largest(group: Sequence[TrialConfig], machine: Machine, facts: Facts) -> in
         if config.model != "mlp" or config.width >= WIDE:
             return 1
         return max(MOST_BEYOND_CACHE, min(MOST_ON_CPU, CACHE_BYTES // replica))
-    most = MOST_ON_GPU if config.model == "mlp" else MOST_CNNS_ON_GPU
-    return int(min(most, room // replica))
+    return int(min(on_gpu, room // replica))
 
 
 def _split(group: Sequence[TrialConfig], parts: int) -> list[tuple[TrialConfig, ...]]:
@@ -245,12 +261,12 @@ def _fill(pieces: list[tuple[TrialConfig, ...]], slots: int) -> list[tuple[Trial
 
 
 def _task(cohort: Cohort, machine: Machine, facts: Facts) -> Task:
-    memory = bytes_of(cohort.configs, facts)
+    memory = _memory(cohort.configs, machine, facts)
     seconds = _seconds(cohort.configs, machine, facts)
     if not machine.device.is_gpu:
         return Task(cohort, 1.0, 0.0, memory, seconds)
     fits = (f for f in FRACTIONS if memory + GPU_CONTEXT_BYTES <= f * machine.device.memory_bytes)
-    fraction = next(fits)
+    fraction = next(fits, 1.0)  # what was measured where a GPU of this kind has more memory may not fit here
     # Rounded down, so that 1 / fraction tasks fit beside each other where CPUs are few.
     cpu = max(0.01, math.floor(100 * min(1.0, fraction * machine.cpus_per_gpu)) / 100)
     return Task(cohort, cpu, fraction, memory, seconds)

@@ -39,6 +39,9 @@ def dry_run(
         memory = max(t.memory_bytes for t in same) / GIB
         mean = sum(t.seconds for t in same) / count
         yield f"                {count:6}  {size:11}  {gpu or '-':>9}  {memory:7.2f} GiB  {mean:12.1f}"
+    if device.is_gpu:
+        seen = sum(machine.peaks.bytes_of(task.cohort.configs) is not None for task in tasks)
+        yield f"memory          of {seen} cohorts from what was measured on such a GPU, else an estimate"
     hours = sum(task.seconds for task in tasks) / 3600
     unit = f"{device.name} hours" if device.is_gpu else "core hours"
     wall = max(hours / machine.slots, max(task.seconds for task in tasks) / 3600)

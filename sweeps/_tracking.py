@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from memory_study.config import TrialConfig
-from memory_study.record import Tag
 from sweeps._batch import Outcome
 from sweeps._ledger import LedgerError, first_line
 from sweeps._pack import Task
@@ -75,10 +74,10 @@ class Tracker:
         self,
         open_store: Callable[[], Writer],
         lazy: bool = False,
-        written: Callable[[str], None] = lambda cohort: None,
+        written: Callable[[Sequence[Outcome]], None] = lambda outcomes: None,
     ) -> None:
         """``lazy`` opens the store once training is under way, so that it does not slow the start, and tries again where
-        that fails. ``written`` is told the cohorts whose results are safe.
+        that fails. ``written`` is told the outcomes that are safe.
         """
         self._written = written
         self._open_store = open_store
@@ -250,8 +249,7 @@ class Tracker:
     def _count(self, batch: Sequence[Outcome]) -> None:
         with self._lock:
             self._tally = _counted(self._tally, batch)
-        for cohort in {outcome.tags.get(Tag.COHORT, "") for outcome in batch}:
-            self._written(cohort)
+        self._written(batch)
 
 
 def _is_hopeless(error: Exception) -> bool:

@@ -26,7 +26,7 @@ class TrackerActor:
     def __init__(self, job: Job) -> None:
         self._unfit: set[str] = set()
         self._tracker = Tracker(
-            lambda: open_writer(job.tracking_uri, job.experiment), lazy=True, written=job.forget
+            lambda: open_writer(job.tracking_uri, job.experiment), lazy=True, written=job.stored
         )
         self._tracker.start()
         self._tasks: Sequence[Task] = ()

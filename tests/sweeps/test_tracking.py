@@ -4,7 +4,6 @@ import errno
 import pickle
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import pytest
 from sqlalchemy.exc import DBAPIError
@@ -329,15 +328,14 @@ def test_a_cohorts_checkpoint_may_go_only_when_its_results_are_in_the_store(
 ) -> None:
     writer, safe = FakeWriter([StoreError("TEMPORARILY_UNAVAILABLE")] * 3), []
 
-    def written(cohort: str) -> None:
-        safe.append((cohort, list(writer.written)))
+    def written(outcomes: Sequence[Outcome]) -> None:
+        safe.append(([o.config.id for o in outcomes], list(writer.written)))
 
     tracker = Tracker(lambda: writer, written=written)
     tracker.open()
-    together = [replace(outcome(t), tags={"cohort": "c"}) for t in trials(2)]
-    tracker.submit(together)
+    tracker.submit([outcome(t) for t in trials(2)])
     assert tracker.close(10).finished == 2
-    assert safe == [("c", [t.id for t in trials(2)])]
+    assert safe == [([t.id for t in trials(2)],) * 2]
 
 
 def test_closing_an_idle_tracker_is_immediate() -> None:
