@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from memory_study import regularizers
 from memory_study.config import TrialConfig
 from memory_study.record import Record, epoch_grid
 
@@ -21,8 +22,9 @@ CONVERGED = {"": 1.0, "_999": 0.999}
 class History:
     """One trial's measurements, added as they are made.
 
-    ``latest`` is what was measured after the epoch ``measured``, ``epochs`` how many are trained. ``arrays`` are on the
-    CPU. ``test_accuracy`` and ``model``, the net as a file if that is kept, are set when training is over.
+    ``latest`` is what was measured after the epoch ``measured``, ``epochs`` how many are trained, ``waited`` how many
+    validations were made since the best one. ``arrays`` are on the CPU. ``test_accuracy`` and ``model``, the net as a
+    file if that is kept, are set when training is over.
     """
 
     config: TrialConfig
@@ -33,6 +35,7 @@ class History:
     latest: Mapping[str, float] = field(default_factory=dict)
     measured: int = 0
     epochs: int = 0
+    waited: int = 0
     test_accuracy: float = math.nan
     model: bytes | None = None
 
@@ -50,9 +53,11 @@ class History:
         self.latest = {**(self.latest if epoch == self.measured else {}), **values}
         self.measured = epoch
         accuracy = values.get("validation_accuracy", -1.0)
+        self.waited += "validation_accuracy" in values
         if accuracy > self.scalars.get("best_validation_accuracy", -1.0):
             self.scalars["best_validation_accuracy"] = accuracy
             self.scalars["best_validation_epoch"] = epoch
+            self.waited = 0
         for suffix, share in CONVERGED.items():
             if values.get("train_accuracy", 0.0) >= share:
                 self.scalars.setdefault(f"convergence_epoch{suffix}", epoch)
@@ -74,6 +79,14 @@ class History:
     def converged(self) -> bool:
         """Every training example was right after some epoch."""
         return self.reached("")
+
+    @property
+    def stopped(self) -> bool:
+        """A regularizer ends the training here: see :meth:`Regularizer.patience`."""
+        patiences = (
+            regularizers.find(kind).patience(strength) for kind, strength in self.config.regularizers
+        )
+        return any(patience is not None and self.waited >= patience for patience in patiences)
 
     @property
     def diverged(self) -> bool:
@@ -105,7 +118,17 @@ class History:
         return Record(self.config.id, scalars, curves, self.model, arrays)
 
 
-_CHANGING = ("curves", "scalars", "arrays", "latest", "measured", "epochs", "test_accuracy", "model")
+_CHANGING = (
+    "curves",
+    "scalars",
+    "arrays",
+    "latest",
+    "measured",
+    "epochs",
+    "waited",
+    "test_accuracy",
+    "model",
+)
 
 
 def _plain(value: Any) -> Any:

@@ -70,6 +70,19 @@ class SGD:
         self.velocity = self.velocity.keep(rows) if self.velocity is not None else None
 
 
+def ascend_(parameters: Stack, descent: Stack, radii: Tensor) -> None:
+    """Move each replica by ``radii`` [replica] against ``descent``, of any length but 0: up the loss whose descent it is.
+
+    The length is that of all parameters of a replica together. One that has no slope stays.
+    """
+    squares = [descent[name].flatten(1).square().sum(1) for name in descent.names()]
+    lengths = torch.stack(squares).sum(0).sqrt()
+    steps = torch.where(lengths > 0, radii / lengths, 0)
+    for name in parameters.names():
+        tensor = parameters[name]
+        tensor.addcmul_(descent[name], steps.view(-1, *[1] * (tensor.dim() - 1)), value=-1)
+
+
 def learning_rates(initial: Tensor, epoch: int, halving_epochs: int) -> Tensor:
     """Learning rates [replica] in ``epoch``, counted from 1: halved after every ``halving_epochs``, 0 keeps them."""
     return initial if halving_epochs == 0 else initial * 0.5 ** ((epoch - 1) // halving_epochs)

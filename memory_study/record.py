@@ -72,7 +72,8 @@ SCALARS: Mapping[str, str] = {
     "best_validation_epoch": "first epoch that reached it",
     "test_accuracy": "accuracy over the test set after the last epoch",
     "diverged": "1 if the training loss stopped being finite, else 0. A diverged trial is a finished one",
-    "epochs_trained": "epochs trained before the end, convergence (where the trial stops there) or divergence",
+    "epochs_trained": "epochs trained before the end, convergence (where the trial stops there), early stopping or "
+    "divergence",
     "resumed_epoch": "last epoch after which interrupted training went on from a checkpoint; absent if it never was",
     "seconds": "the trial's share of the seconds its cohort trained, evaluation and critical samples not included",
     "evaluation_seconds": "its share of the seconds of all passes over training, validation and test set",

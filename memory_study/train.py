@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,9 +25,19 @@ from memory_study.config import TrialConfig
 from memory_study.datasets import Splits
 from memory_study.measures.critical_samples import search
 from memory_study.models import Stack
-from memory_study.optimizers import SGD, Accumulate, as_rates, learning_rates
+from memory_study.optimizers import SGD, as_rates, ascend_, learning_rates
 from memory_study.regularizers._perturbation import Perturbation, group
 from memory_study.rng import EpochDraws, ReplicaDraws, stream
+
+
+class _Term(NamedTuple):
+    """A part of the loss of some replicas: the summed cross-entropy at ``inputs``, times ``scale`` [replica]."""
+
+    rows: slice
+    inputs: Tensor
+    targets: Tensor
+    scale: Tensor
+    perturbation: Perturbation
 
 
 class Training:
@@ -79,6 +90,7 @@ class Training:
         rates = learning_rates(
             as_rates([c.learning_rate for c in self.configs], flat), epoch, self.shared.halving_epochs
         )
+        climbs = [(g.rows, r) for g in groups if (r := g.regularizer.ascent_radius(g.strengths)) is not None]
         clean = torch.ones_like(rates)
         adversarial = []
         for g in groups:
@@ -92,19 +104,14 @@ class Training:
         for start in range(0, order.shape[1], self.shared.batch_size):
             draws.next_step()
             inputs, labels = self.data.batch(order[:, start : start + self.shared.batch_size])
+            targets = perturbation.targets(inputs, labels, self.data.classes)
             scale = -rates / labels.shape[1]
-            terms: list[Accumulate] = []
+            terms = [_Term(slice(0, len(self.configs)), inputs, targets, scale * clean, perturbation)]
             for rows, weight, rows_draws, rows_perturbation in adversarial:
                 moved = self._adversarial(rows, inputs[rows], rows_draws)
-                term = partial(
-                    self._accumulate, moved, labels[rows], scale[rows] * weight, rows_perturbation, rows
-                )
-                terms.append(term)
-            everything = slice(0, len(self.configs))
-            terms.insert(
-                0, partial(self._accumulate, inputs, labels, scale * clean, perturbation, everything)
-            )
-            self.optimizer.step(terms, decays, rates)
+                terms.append(_Term(rows, moved, targets[rows], scale[rows] * weight, rows_perturbation))
+            at = self._climbed(terms, climbs) if climbs else self.nets
+            self.optimizer.step([partial(self._accumulate, term, at) for term in terms], decays, rates)
             for measure in self.measures:
                 measure.after_step(epoch)
 
@@ -124,7 +131,11 @@ class Training:
         rows = everyone if on_curve or self.shared.validation_schedule == "every-epoch" else leaving
         if rows:
             self._add(epoch, rows, self.measuring.validating(nets, rows))
-        return leaving
+        stopped = [row for row, history in enumerate(histories) if history.stopped and row not in leaving]
+        unknown = [row for row in stopped if row not in due]
+        if unknown:
+            self._add(epoch, unknown, self.measuring.training(nets, unknown))
+        return sorted([*leaving, *stopped])
 
     def measure_critical_samples(self, epoch: int, rows: list[int]) -> None:
         """Add the CSR of validation and training examples after ``epoch`` to the histories of the replicas ``rows``."""
@@ -185,14 +196,27 @@ class Training:
         for row, found in zip(rows, values, strict=True):
             self.histories[self.configs[row].id].add(epoch, found)
 
-    def _accumulate(
-        self, inputs: Tensor, labels: Tensor, scale: Tensor, perturbation: Perturbation, rows: slice,
-        into: Stack, keep: float,
-    ) -> None:  # fmt: skip
-        parameters, buffers = self.parameters, self.buffers
+    def _accumulate(self, term: _Term, at: Nets, into: Stack, keep: float) -> None:
+        rows, inputs, targets, scale, perturbation = term
+        parameters, buffers = at
         if len(scale) < len(self.configs):
             parameters, buffers, into = parameters.rows(rows), buffers.rows(rows), into.rows(rows)
-        self.network.accumulate(parameters, buffers, inputs, labels, scale, perturbation, into, keep)
+        self.network.accumulate(parameters, buffers, inputs, targets, scale, perturbation, into, keep)
+
+    def _climbed(self, terms: list[_Term], climbs: list[tuple[slice, Tensor]]) -> Nets:
+        """Copies of the nets, the rows of each climb moved so far up the loss of ``terms``.
+
+        This pass updates the running statistics; the one at the copies updates theirs, which nobody keeps.
+        """
+        descent = self.parameters.zeros()
+        for place, term in enumerate(terms):
+            again = term._replace(inputs=term.inputs.clone())
+            self._accumulate(again, self.nets, descent, float(place > 0))
+        everyone = range(len(self.configs))
+        moved = Nets(self.parameters.keep(everyone), self.buffers.keep(everyone))
+        for rows, radii in climbs:
+            ascend_(moved.parameters.rows(rows), descent.rows(rows), radii)
+        return moved
 
     def _adversarial(self, rows: slice, inputs: Tensor, draws: ReplicaDraws) -> Tensor:
         shape = tuple(inputs.shape[1:])

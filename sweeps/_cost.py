@@ -11,17 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from memory_study import regularizers
 from memory_study.config import TrialConfig
 from memory_study.cost import ImageShape, input_shape, replica_cost
 from memory_study.record import epoch_grid
 
 GIB = 2**30
 FLOAT_BYTES = 4
-
-ADVERSARIAL_FACTOR = 9.0
-"""Ten search iterations of a forward and an input-gradient pass, on top of training at both inputs
-(estimate).
-"""
 
 COPIES = 4
 """Of the weights that a step holds: weights, velocity, gradient, and room for a reordered copy."""
@@ -91,16 +87,17 @@ DEVICES: Mapping[str, Device] = MappingProxyType(
 )
 
 
-def adversarial(config: TrialConfig) -> bool:
-    """Whether each step of this trial searches for adversarial inputs, and so costs many times more."""
-    return any(kind == "adversarial" for kind, _ in config.regularizers)
+def step_factor(config: TrialConfig) -> float:
+    """Arithmetic of a training step under the trial's regularizers, in that of one without any."""
+    return 1.0 + sum(regularizers.find(kind).cost - 1.0 for kind, _ in config.regularizers)
 
 
 def replica_bytes(config: TrialConfig, image: ImageShape, classes: int) -> int:
     """What one more replica adds to a cohort's memory: weights and their copies, activations of a batch."""
     cost = replica_cost(config, image, classes)
     width = FLOAT_BYTES * (2 if config.dtype == "float64" else 1)
-    return int(width * (COPIES * cost.parameters + 3 * config.batch_size * cost.activations))
+    copies = COPIES + sum(regularizers.find(kind).copies for kind, _ in config.regularizers)
+    return int(width * (copies * cost.parameters + 3 * config.batch_size * cost.activations))
 
 
 def noise_banks(configs: Sequence[TrialConfig]) -> int:
@@ -125,14 +122,13 @@ def trial_flops(config: TrialConfig, image: ImageShape, classes: int, validation
     Of a pass over the training set between the epochs of the curves, only the hardest examples are counted.
     """
     training = replica_cost(config, image, classes).training_flops
-    factor = ADVERSARIAL_FACTOR if adversarial(config) else 1.0
     forward = training / 3
     on_curve = len(epoch_grid(config.epochs))
     validations = config.epochs if config.validation_schedule == "every-epoch" else on_curve
     passes = on_curve * config.train_size + config.epochs * min(HARDEST, config.train_size)
     passes += validations * min(validation, config.validation_size or validation)
     searches = 2 * config.csr_examples * (len(config.csr_epochs) + 1) * config.csr_iterations
-    return training * (config.epochs * config.train_size * factor + searches) + forward * passes
+    return training * (config.epochs * config.train_size * step_factor(config) + searches) + forward * passes
 
 
 def cohort_seconds(
@@ -150,9 +146,8 @@ def cohort_seconds(
     passes = sum(work) / cost.training_flops * ACTIVATION_PASSES
     activations = passes * cost.activations * FLOAT_BYTES / device.bandwidth
     steps = config.epochs * math.ceil(config.train_size / config.batch_size)
-    search = ADVERSARIAL_FACTOR if any(map(adversarial, configs)) else 1.0
     layers = config.depth + 1 if config.model == "mlp" else 8
-    kernels = steps * KERNELS_PER_LAYER * layers * search * device.kernel_seconds
+    kernels = steps * KERNELS_PER_LAYER * layers * max(map(step_factor, configs)) * device.kernel_seconds
     if not device.is_gpu:
         return arithmetic + activations + kernels
     weights = steps * WEIGHT_PASSES * cost.parameters * FLOAT_BYTES * len(configs) / device.bandwidth

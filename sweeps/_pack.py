@@ -1,8 +1,8 @@
 """Which trials train together, and with which share of a device. A pure function of the plan and the machine.
 
-Trials stack when they share every cohort field. Neighbours in the order (adversarial or not, kinds, seed)
-also share work: random numbers are drawn once per seed of a cohort, and a search for adversarial inputs is
-paid by all or none.
+Trials stack when they share every cohort field and the cost of a step. Neighbours in the order (kinds, seed)
+also share work: random numbers are drawn once per seed of a cohort, and a search for adversarial inputs or a
+second gradient is paid by all or none.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from sweeps._cost import (
     GIB,
     GPU_CONTEXT_BYTES,
     Device,
-    adversarial,
     cohort_seconds,
     fixed_bytes,
     replica_bytes,
+    step_factor,
     trial_flops,
 )
 from sweeps._peaks import Peaks
@@ -193,7 +193,7 @@ def _groups(trials: Iterable[TrialConfig]) -> list[list[TrialConfig]]:
     """Trials that may stack, in plan order, neighbours alike."""
     groups: dict[object, list[TrialConfig]] = {}
     for trial in trials:
-        groups.setdefault((trial.shared, adversarial(trial)), []).append(trial)
+        groups.setdefault((trial.shared, step_factor(trial)), []).append(trial)
     for group in groups.values():
         group.sort(key=lambda c: ([kind for kind, _ in c.regularizers], c.seed))
     return list(groups.values())

@@ -134,7 +134,7 @@ class Network(Protocol):
         parameters: Stack,
         buffers: Stack,
         inputs: Tensor,
-        labels: Tensor,
+        targets: Tensor,
         scale: Tensor,
         perturbation: Perturbation,
         into: Stack,
@@ -142,8 +142,8 @@ class Network(Protocol):
     ) -> None:
         """``into = keep * into + scale * d(sum of cross-entropies)/d(parameters)``, in train mode.
 
-        ``inputs`` may be overwritten; ``labels`` is [replica, example], ``scale`` [replica]. ``into`` may be
-        ``parameters`` itself.
+        ``inputs`` may be overwritten; ``targets`` are labels [replica, example], or probabilities [replica, example,
+        class]; ``scale`` is [replica]. ``into`` may be ``parameters`` itself.
         """
         ...
 

@@ -101,7 +101,7 @@ class SmallAlexNet:
         parameters: Stack,
         buffers: Stack,
         inputs: Tensor,
-        labels: Tensor,
+        targets: Tensor,
         scale: Tensor,
         perturbation: Perturbation,
         into: Stack,
@@ -113,7 +113,7 @@ class SmallAlexNet:
             with torch.enable_grad():
                 weights = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
                 output = self._forward(weights, running, images, perturbation.within(slice(row, row + 1)))
-                loss = F.cross_entropy(output, labels[row], reduction="sum") * scale[row]
+                loss = F.cross_entropy(output, targets[row], reduction="sum") * scale[row]
             gradients = torch.autograd.grad(loss, list(weights.values()))
             for name, gradient in zip(weights, gradients, strict=True):
                 into[name][row].mul_(keep).add_(gradient)

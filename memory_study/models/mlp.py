@@ -67,7 +67,7 @@ class MLP:
         parameters: Stack,
         buffers: Stack,
         inputs: Tensor,
-        labels: Tensor,
+        targets: Tensor,
         scale: Tensor,
         perturbation: Perturbation,
         into: Stack,
@@ -82,7 +82,7 @@ class MLP:
             relu = _affine(parameters, index, sites[-1].output).relu_()
             sites.append(perturbation.hidden(relu, f"dense{index}", dense=True))
         logits = _affine(parameters, last, sites[-1].output)
-        delta = _cross_entropy_gradient(logits, labels).mul_(scale[:, None, None])
+        delta = _cross_entropy_gradient(logits, targets).mul_(scale[:, None, None])
         for index in range(last, -1, -1):
             site = sites[index]
             # Before the update, which may be to this very kernel.
@@ -122,12 +122,19 @@ def _affine(parameters: Stack, index: int, inputs: Tensor) -> Tensor:
     return torch.bmm(inputs, parameters[f"kernel{index}"]).add_(parameters[f"bias{index}"])
 
 
-def _cross_entropy_gradient(logits: Tensor, labels: Tensor) -> Tensor:
-    """Of the summed cross-entropy with respect to ``logits`` [replica, example, class]: softmax minus one-hot."""
+def _cross_entropy_gradient(logits: Tensor, targets: Tensor) -> Tensor:
+    """Of the summed cross-entropy with respect to ``logits`` [replica, example, class]: softmax minus targets.
+
+    These are labels [replica, example], or probabilities shaped like the logits.
+    """
     # Over a short last axis softmax is not vectorized: classes first is 15 times faster for ten of them.
     gradient = torch.softmax(logits.transpose(1, 2).contiguous(), 1)
-    minus_one = gradient.new_full((1, 1, 1), -1.0).expand(labels.shape[0], 1, labels.shape[1])
-    return gradient.scatter_add_(1, labels.unsqueeze(1), minus_one).transpose(1, 2).contiguous()
+    if targets.is_floating_point():
+        gradient.sub_(targets.transpose(1, 2))
+    else:
+        minus_one = gradient.new_full((1, 1, 1), -1.0).expand(targets.shape[0], 1, targets.shape[1])
+        gradient.scatter_add_(1, targets.unsqueeze(1), minus_one)
+    return gradient.transpose(1, 2).contiguous()
 
 
 def _through_relu(delta: Tensor, gate: Tensor) -> Tensor:

@@ -37,6 +37,19 @@ class Regularizer:
     open_limit: bool = False
     meaning: str = ""
     """What the strength is, with its unit."""
+    cost: float = 1.0
+    """Arithmetic of a training step with it, in that of one without; trials of different costs are not stacked."""
+    copies: int = 0
+    """Copies of the weights that a step holds besides those of any step."""
+
+    def mixing(self, strengths: Tensor, examples: int, draws: Draws) -> tuple[Tensor, Tensor] | None:
+        """Each example's partner, a place in the batch [replica, examples], and what it weighs [replica], or None.
+
+        Scaled inputs and targets become (1 - weight) times their own plus weight times the partner's, before all else.
+        """
+
+    def smoothing(self, strengths: Tensor) -> Tensor | None:
+        """Share [replica] of each target that is spread evenly over all classes, after mixing; or None."""
 
     def input_factor(self, strengths: Tensor, shape: tuple[int, ...], draws: Draws) -> Tensor | None:
         """What the scaled inputs are multiplied by in training: [replica, batch, ...], or None for nothing."""
@@ -59,6 +72,12 @@ class Regularizer:
 
     def adversarial_weight(self, strengths: Tensor) -> Tensor | None:
         """Weight [replica] of the cross-entropy at adversarial inputs; the clean loss gets one minus it."""
+
+    def ascent_radius(self, strengths: Tensor) -> Tensor | None:
+        """How far [replica] up the batch's loss the gradient is taken, in units of the weights, or None for not at all."""
+
+    def patience(self, strength: float) -> int | None:
+        """Validations in a row without a new best accuracy that end the training, or None for any number."""
 
 
 def kinds() -> tuple[str, ...]:

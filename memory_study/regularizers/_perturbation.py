@@ -1,10 +1,11 @@
-"""What the regularizers of a stack do to its activations in one training step."""
+"""What the regularizers of a stack do to its batch and its activations in one training step."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from memory_study.regularizers._base import Regularizer, find
@@ -58,7 +59,7 @@ class Site:
 
 
 class Perturbation:
-    """Applies the groups' input and activation hooks; the draws are those of the current step."""
+    """Applies the groups' hooks for batch, inputs and activations; the draws are those of the current step."""
 
     def __init__(self, groups: Sequence[Group], draws: EpochDraws) -> None:
         self._draws = draws
@@ -67,6 +68,26 @@ class Perturbation:
     def within(self, rows: slice) -> Perturbation:
         """The perturbation of some neighbouring replicas."""
         return Perturbation([part for g, _ in self._groups if (part := g.within(rows))], self._draws)
+
+    def targets(self, inputs: Tensor, labels: Tensor, classes: int) -> Tensor:
+        """What the stack is to predict: ``labels`` [replica, batch] themselves where no group mixes or smooths.
+
+        Else probabilities [replica, batch, class] for all of the stack. Mixes ``inputs`` [replica, batch, ...] in place.
+        """
+        examples = labels.shape[1]
+        mixings = [(g.rows, g.regularizer.mixing(g.strengths, examples, d)) for g, d in self._groups]
+        smoothings = [(g.rows, g.regularizer.smoothing(g.strengths)) for g, _ in self._groups]
+        if all(found is None for _, found in (*mixings, *smoothings)):
+            return labels
+        targets = inputs.new_zeros(*labels.shape, classes).scatter_(2, labels.unsqueeze(2), 1)
+        for rows, mixing in mixings:
+            if mixing is not None:
+                _mix_(inputs[rows], *mixing)
+                _mix_(targets[rows], *mixing)
+        for rows, share in smoothings:
+            if share is not None:
+                targets[rows].mul_(1 - share[:, None, None]).add_(share[:, None, None] / classes)
+        return targets
 
     def inputs_(self, inputs: Tensor) -> None:
         """Perturb ``inputs`` [replica, batch, ...] in place."""
@@ -103,6 +124,12 @@ class Perturbation:
         noises = [g.regularizer.hidden_noise(g.strengths, shape, d, site) for g, d in self._groups]
         factors = [g.regularizer.hidden_factor(g.strengths, shape, d, site) for g, d in self._groups if dense]
         return [n for n in noises if n is not None], [f for f in factors if f is not None]
+
+
+def _mix_(values: Tensor, partners: Tensor, weights: Tensor) -> None:
+    """Move ``values`` [replica, batch, ...] by ``weights`` [replica] towards those of ``partners`` [replica, batch]."""
+    replicas = torch.arange(len(partners), device=values.device)[:, None]
+    values.lerp_(values[replicas, partners], weights.view(-1, *[1] * (values.dim() - 1)))
 
 
 def _runs(rows: Sequence[int]) -> list[slice]:

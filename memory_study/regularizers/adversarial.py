@@ -19,6 +19,7 @@ class Adversarial(Regularizer):
     grid = (0.2, 0.3, 0.5, 0.7)
     limit = 1.0
     meaning = "weight of the loss at adversarial inputs"
+    cost = 9.0  # ten times a forward and an input-gradient pass, and training at both inputs (estimate)
 
     def adversarial_weight(self, strengths: Tensor) -> Tensor | None:
         """The strength itself."""

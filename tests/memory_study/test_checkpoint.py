@@ -113,6 +113,30 @@ def test_so_does_adversarial_training_and_a_net_of_wide_layers(splits, run, meas
     )
 
 
+@pytest.mark.parametrize("model", ["mlp", "cnn-zhang"])
+def test_so_does_training_with_regularizers_of_targets_and_gradients(splits, run, measured, model):
+    data = splits(train=42, others=10, **SHAPES[model])
+    kinds = {"dropout": 0.2, "label_smoothing": 0.3, "mixup": 1.0, "sam": 0.1}
+    configs = [replace(c, regularizers=kinds) for c in stack(model=model, width=5, epochs=3)[:2]]
+    state = interrupted(run, configs, data, 2)
+    assert list(map(measured, run(configs, data, Kept(data=state)))) == list(
+        map(measured, run(configs, data))
+    )
+
+
+def test_the_patience_of_early_stopping_outlasts_an_interruption(splits, run, measured):
+    data = splits(train=42)
+    configs = [
+        replace(c, regularizers={"early_stopping": 1 / p}) for p, c in enumerate(stack(width=9, epochs=60), 2)
+    ]
+    expected = run(configs, data)
+    ends = sorted(record.scalars["epochs_trained"] for record in expected)
+    last_but_one = int(ends[-1]) - 1
+    assert ends[0] < last_but_one < 59
+    state = interrupted(run, configs, data, last_but_one)
+    assert list(map(measured, run(configs, data, Kept(data=state)))) == list(map(measured, expected))
+
+
 def test_trials_that_had_left_by_then_keep_what_was_measured_and_their_nets(splits, run, measured):
     data = splits(train=42)
     base = TrialConfig(

@@ -55,6 +55,17 @@ def test_the_best_validation_epoch_is_the_first_that_reached_the_best_accuracy()
     assert record.scalars["best_validation_epoch"] == 2
 
 
+@pytest.mark.parametrize(("strength", "stops"), [(1.0, 3), (0.5, 6), (1 / 3, 7), (0.25, None), (0.0, None)])
+def test_early_stopping_counts_validations_without_a_new_best(strength, stops):
+    history = History(TrialConfig(epochs=20, regularizers={"early_stopping": strength, "dropout": 0.5}))
+    ends = None
+    for epoch, accuracy in enumerate([0.5, 0.6, 0.6, 0.7, 0.1, 0.7, 0.7], 1):
+        history.add(epoch, {"train_accuracy": 0.5, "train_loss": 1.0})
+        history.add(epoch, {"validation_accuracy": accuracy})
+        ends = ends or (epoch if history.stopped else None)
+    assert ends == stops
+
+
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 def test_a_trial_whose_loss_is_no_longer_finite_has_diverged_and_has_no_test_accuracy(loss):
     record = finished([0.5, 0.6, 0.1], losses=[1.0, 0.9, loss], epochs=9)

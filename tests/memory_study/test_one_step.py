@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import pytest
 import torch
@@ -22,6 +23,8 @@ COMBINATIONS = [
     (),
     *((kind,) for kind in regularizers.kinds()),
     ("adversarial", "dropout"),
+    ("label_smoothing", "mixup"),
+    ("adversarial", "dropout", "sam", "weight_decay"),
     regularizers.kinds(),
 ]
 
@@ -50,17 +53,60 @@ class PlainTraining:
         for batch in order.split(self.config.batch_size):
             self.draws.next_step()
             self.optimizer.zero_grad()
-            self.loss(self.inputs[batch], self.labels[batch]).backward()
+            inputs, targets = self.mixed(self.inputs[batch], self.labels[batch])
+            moved = self.moved(inputs) if "adversarial" in self.strengths else None
+            self.loss(inputs, moved, targets).backward()
+            if "sam" in self.strengths:
+                self.sharpen(lambda i=inputs, m=moved, t=targets: self.loss(i, m, t), self.strengths["sam"])
+            penalty = sum((kernel**2).sum() for kernel in self.kernels)
+            (self.strengths.get("weight_decay", 0) * penalty).backward()
             self.optimizer.step()
 
-    def loss(self, inputs, labels):
+    def loss(self, inputs, moved, targets):
+        """Cross-entropy with each of ``targets``, pairs of a weight and labels, at the inputs and where they moved to."""
         weight = self.strengths.get("adversarial", 0)
-        moved = self.moved(inputs) if weight else inputs
-        loss = (1 - weight) * nn.functional.cross_entropy(self.forward(inputs), labels)
-        if weight:
-            loss = loss + weight * nn.functional.cross_entropy(self.forward(moved), labels)
-        decay = self.strengths.get("weight_decay", 0)
-        return loss + decay * sum((kernel**2).sum() for kernel in self.kernels)
+        places = [(1 - weight, inputs), (weight, moved)] if weight else [(1, inputs)]
+        smoothing = self.strengths.get("label_smoothing", 0)
+        loss = 0
+        for share, place in places:
+            logits = self.forward(place)
+            for weight, labels in targets:
+                entropy = nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+                loss = loss + share * weight * entropy
+        return loss
+
+    def mixed(self, inputs, labels):
+        """Inputs averaged with those of a permutation, and the labels of both with their weights."""
+        alpha = self.strengths.get("mixup", 0)
+        if alpha == 0:
+            return inputs, [(1, labels)]
+        partners = self.draws.draw(self.config.seed, "mixup partners", labels.shape, normal=False).argsort()
+        first, second = self.draws.draw(self.config.seed, "mixup weights", (2,), normal=False)
+        freedom = 2 * alpha
+        student = (freedom * (first ** (-2 / freedom) - 1)).sqrt() * (2 * math.pi * second).cos()
+        share = (1 + student / (freedom + student**2).sqrt()) / 2
+        share = max(share, 1 - share)
+        return share * inputs + (1 - share) * inputs[partners], [
+            (share, labels),
+            (1 - share, labels[partners]),
+        ]
+
+    def sharpen(self, loss, radius):
+        """Replace the gradients by those a step along them, with the running statistics as they were before it."""
+        parameters = list(self.net.parameters())
+        statistics = copy.deepcopy(dict(self.net.named_buffers()))
+        length = torch.cat([parameter.grad.flatten() for parameter in parameters]).norm()
+        weights = [parameter.detach().clone() for parameter in parameters]
+        with torch.no_grad():
+            for parameter in parameters:
+                parameter.add_(radius * parameter.grad / length)
+        self.optimizer.zero_grad()
+        loss().backward()
+        with torch.no_grad():
+            for parameter, weight in zip(parameters, weights, strict=True):
+                parameter.copy_(weight)
+            for name, buffer in self.net.named_buffers():
+                buffer.copy_(statistics[name])
 
     def forward(self, inputs):
         values = inputs + self.normal("input noise", inputs) * self.strengths.get("input_noise", 0)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from memory_study.models import Stack
-from memory_study.optimizers import SGD, learning_rates
+from memory_study.optimizers import SGD, ascend_, learning_rates
 from memory_study.regularizers._perturbation import group
 
 SHAPES = {"kernel": (3, 2), "bias": (1, 2)}
@@ -51,6 +51,21 @@ def test_updates_are_those_of_torchs_sgd_with_twice_the_decay_on_kernels_only(mo
                 optimizer.parameters["kernel"][row], kernel.detach(), rtol=0, atol=1e-12
             )
             torch.testing.assert_close(optimizer.parameters["bias"][row], bias.detach(), rtol=0, atol=1e-12)
+
+
+def test_a_climb_goes_its_radius_up_the_loss_and_one_without_a_slope_stays():
+    given = gradients(2)
+    like = torch.empty(0, dtype=torch.double)
+    weights, descent = (
+        Stack.of(SHAPES, [{n: g[n][row] for n in SHAPES} for row in range(2)], like) for g in given
+    )
+    for name in SHAPES:
+        descent[name][1] = 0
+    ascend_(weights, descent, torch.tensor([0.3, 0.3], dtype=torch.double))
+    moved = [torch.cat([(weights[n] - given[0][n])[row].flatten() for n in SHAPES]) for row in range(2)]
+    uphill = -torch.cat([given[1][n][0].flatten() for n in SHAPES])
+    torch.testing.assert_close(moved[0], 0.3 * uphill / uphill.norm())
+    assert moved[1].norm() == 0
 
 
 def test_replicas_that_stay_keep_their_velocity():

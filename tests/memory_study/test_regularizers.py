@@ -5,13 +5,18 @@ from __future__ import annotations
 import math
 
 import pytest
+import scipy.stats
 import torch
 
 from memory_study import regularizers
 from memory_study.config import MODELS, TrialConfig
+from memory_study.record import epoch_grid
+from memory_study.regularizers._perturbation import Perturbation, group
 from memory_study.regularizers.dropout import inverted_mask
+from memory_study.regularizers.mixup import lesser_share
 from memory_study.rng import EpochDraws, ReplicaDraws
 
+CPU = torch.device("cpu")
 SHAPES = {"mlp": {"side": 6}, "cnn-keras": {"side": 25}, "cnn-zhang": {"side": 7}}
 GRID = [(kind, strength) for kind in regularizers.kinds() for strength in regularizers.find(kind).grid]
 every_kind = pytest.mark.parametrize("kind", regularizers.kinds())
@@ -77,7 +82,9 @@ def test_every_strength_of_the_grid_trains_on_every_model(splits, train, model):
 @every_kind
 def test_strengths_of_one_kind_are_different_trials_of_the_same_stack(splits, train, kind):
     grid = regularizers.find(kind).grid
-    records = train([config(regularizers={kind: strength}) for strength in grid], splits(train=24))
+    # Long enough that patience of different lengths runs out at different epochs.
+    configs = [config(regularizers={kind: strength}, epochs=60, learning_rate=0.05) for strength in grid]
+    records = train(configs, splits(train=24))
     assert len({tuple(losses(record)) for record in records}) == len(grid)
 
 
@@ -88,7 +95,7 @@ def test_an_unknown_regularizer_is_answered_with_the_list():
 
 @pytest.fixture
 def draws():
-    epoch = EpochDraws(1, torch.device("cpu"), torch.float64)
+    epoch = EpochDraws(1, CPU, torch.float64)
     return lambda seeds: ReplicaDraws(epoch, seeds)
 
 
@@ -122,6 +129,84 @@ def test_noise_has_its_strength_as_standard_deviation(draws, kind):
     assert noise.mean((1, 2)).abs().max() < 0.05
 
 
+ALPHAS = (0.05, 0.2, 1.0, 8.0)
+
+
+def test_the_lesser_share_of_mixup_is_that_of_a_beta_variable(draws):
+    uniforms = draws((0,)).uniform("mixup weights", (20_000, 2))[0]
+    for alpha in ALPHAS:
+        found = lesser_share(uniforms, torch.tensor(alpha, dtype=torch.double))
+        # P(min(L, 1 - L) <= x) = 2 P(L <= x), because Beta(alpha, alpha) is symmetric.
+        expected = scipy.stats.beta(alpha, alpha)
+        assert scipy.stats.kstest(found.numpy(), lambda x, e=expected: 2 * e.cdf(x)).pvalue > 0.01
+
+
+def test_one_draw_of_mixup_serves_every_alpha_and_a_larger_one_mixes_more(draws):
+    uniforms = draws((0,)).uniform("mixup weights", (500, 2))[0]
+    shares = torch.stack([lesser_share(uniforms, torch.tensor(alpha)) for alpha in ALPHAS])
+    assert (shares.diff(dim=0) >= 0).all()
+
+
+@pytest.mark.parametrize("alpha", [1e-9, 0.1, 32.0, 1e6])
+def test_mixup_weighs_two_examples_even_at_the_ends_of_its_draws(alpha):
+    ends = torch.tensor([0.0, 2**-24, 0.25, 0.5, 0.75, 1 - 2**-24])
+    shares = lesser_share(torch.cartesian_prod(ends, ends), torch.tensor(alpha))
+    assert ((shares >= 0) & (shares <= 0.5)).all()
+
+
+def test_mixup_pairs_the_examples_of_a_batch_one_to_one(draws):
+    strengths = torch.tensor([0.2, 1.0, 1.0], dtype=torch.double)
+    partners, weights = regularizers.find("mixup").mixing(strengths, 50, draws((0, 0, 1)))
+    assert all(sorted(row) == list(range(50)) for row in partners.tolist())
+    assert partners[0].equal(partners[1])
+    assert not partners[0].equal(partners[2])
+    assert weights[0] < weights[1]
+
+
+def test_targets_are_the_labels_themselves_where_nothing_mixes_or_smooths(draws):
+    like, labels = torch.zeros(2, 5, 3, dtype=torch.double), torch.randint(4, (2, 5))
+    groups = group([{"dropout": 0.5}, {"sam": 0.1}], [0, 0], like)
+    assert Perturbation(groups, EpochDraws(1, CPU, torch.double)).targets(like, labels, 4) is labels
+
+
+def test_smoothed_targets_leave_the_label_its_share_and_the_rest_to_all_classes():
+    like, labels = torch.zeros(2, 5, 3, dtype=torch.double), torch.randint(4, (2, 5))
+    groups = group([{"label_smoothing": 0.2}, {"label_smoothing": 0.6}], [0, 0], like)
+    targets = Perturbation(groups, EpochDraws(1, CPU, torch.double)).targets(like, labels, 4)
+    for row, share in enumerate((0.2, 0.6)):
+        expected = torch.full((5, 4), share / 4, dtype=torch.double)
+        expected[torch.arange(5), labels[row]] += 1 - share
+        torch.testing.assert_close(targets[row], expected)
+
+
+def test_training_that_waited_long_enough_ends_and_keeps_its_last_weights(splits, train):
+    data = splits(train=24, noise=0.5)
+    fields = {"epochs": 120, "learning_rate": 0.05, "corruption": "randY", "corruption_level": 0.5}
+    seeds = range(4)
+    strengths = [0.0, *regularizers.find("early_stopping").grid]
+    configs = [
+        config(seed=seed, regularizers={"early_stopping": s}, **fields) for seed in seeds for s in strengths
+    ]
+    stopped = []
+    for trial, record in zip(configs, train(configs, data), strict=True):
+        if not trial.regularizers:
+            control = record
+            continue
+        last = int(record.scalars["epochs_trained"])
+        patience = round(1 / trial.regularizers[0][1])
+        if last < 120:
+            assert last == record.scalars["best_validation_epoch"] + patience
+            stopped.append(last)
+        # As the control was then: nothing is restored, and training is measured where it ends.
+        for name in ("train_accuracy", "validation_accuracy"):
+            *before, end = record.curves[name]
+            assert end[0] == last
+            assert before == [point for point in control.curves[name] if point[0] < last]
+    grid = set(epoch_grid(120))
+    assert len(set(stopped)) > 5
+    assert set(stopped) - grid
+
+
 def test_replicas_of_one_seed_share_their_draws_and_others_do_not(draws):
     rows = draws((3, 3, 4)).normal("input noise", (5,))
     assert rows[0].equal(rows[1])
@@ -130,7 +215,7 @@ def test_replicas_of_one_seed_share_their_draws_and_others_do_not(draws):
 
 def test_each_step_draws_anew_and_each_epoch_too():
     def three(epoch):
-        draws = EpochDraws(epoch, torch.device("cpu"), torch.float32)
+        draws = EpochDraws(epoch, CPU, torch.float32)
         found = []
         for _ in range(3):
             draws.next_step()
@@ -143,7 +228,7 @@ def test_each_step_draws_anew_and_each_epoch_too():
 
 def test_what_else_is_drawn_does_not_change_a_draw():
     def draw(others):
-        draws = EpochDraws(1, torch.device("cpu"), torch.float32)
+        draws = EpochDraws(1, CPU, torch.float32)
         for seed, purpose in others:
             draws.draw(seed, purpose, (7,), normal=True)
         return draws.draw(0, "input noise", (4,), normal=True)

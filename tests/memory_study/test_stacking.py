@@ -29,11 +29,15 @@ def cohort(**shared) -> list[TrialConfig]:
         for index, kind in enumerate(regularizers.kinds())
         for place in (0, -3)
     ]  # fmt: skip
-    pair = replace(base, regularizers={"adversarial": 0.5, "dropout": 0.2})
+    together = (
+        {"adversarial": 0.5, "dropout": 0.2},
+        {"dropout": 0.2, "label_smoothing": 0.3, "mixup": 1.0, "sam": 0.1},
+        {"early_stopping": 1.0},
+    )
     return [
         *noisy,
         *regularized,
-        pair,
+        *(replace(noisy[3 * index], regularizers=kinds) for index, kinds in enumerate(together)),
         replace(base, learning_rate=0.1),
         replace(base, learning_rate=0.3, seed=1),
     ]

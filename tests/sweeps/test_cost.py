@@ -4,7 +4,7 @@ import pytest
 
 from memory_study.config import TrialConfig
 from memory_study.cost import replica_cost
-from sweeps._cost import CPU, DEVICES, cohort_seconds, fixed_bytes, replica_bytes, trial_flops
+from sweeps._cost import CPU, DEVICES, cohort_seconds, fixed_bytes, replica_bytes, step_factor, trial_flops
 
 IMAGE, CLASSES = (1, 8, 8), 10
 
@@ -31,6 +31,17 @@ def test_adversarial_training_costs_many_times_more() -> None:
     adversarial = TrialConfig(csr_examples=0, regularizers=(("adversarial", 0.5),))
     ratio = trial_flops(adversarial, IMAGE, CLASSES, 0) / trial_flops(plain, IMAGE, CLASSES, 0)
     assert 5 < ratio < 10
+
+
+def test_two_gradients_a_step_cost_twice_and_hold_more_copies_of_the_weights() -> None:
+    plain = TrialConfig(csr_examples=0, epochs=60, width=1024)
+    sam = TrialConfig(csr_examples=0, epochs=60, width=1024, regularizers=(("sam", 0.1),))
+    both = TrialConfig(csr_examples=0, regularizers=(("sam", 0.1), ("adversarial", 0.5)))
+    ratio = trial_flops(sam, IMAGE, CLASSES, 0) / trial_flops(plain, IMAGE, CLASSES, 0)
+    assert 1.7 < ratio < 2
+    assert replica_bytes(sam, IMAGE, CLASSES) > 1.4 * replica_bytes(plain, IMAGE, CLASSES)
+    assert (step_factor(plain), step_factor(sam)) == (1, 2)
+    assert step_factor(both) > 9
 
 
 def test_cost_is_training_and_the_passes_that_the_schedule_asks_for() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from memory_study.config import TrialConfig
 from sweeps._checkpoints import Kept
-from sweeps._cost import CPU, DEVICES, GPU_CONTEXT_BYTES, Device, adversarial
+from sweeps._cost import CPU, DEVICES, GPU_CONTEXT_BYTES, Device, step_factor
 from sweeps._pack import FRACTIONS, LEAST_ON_CPU, LONG_SECONDS, MOST_ON_CPU, Facts, Machine, bytes_of, pack
 
 DIGITS = Facts((1, 8, 8), 10, 360, 360)
@@ -28,7 +28,9 @@ CONFIGS = st.builds(
     model=st.sampled_from(["mlp", "mlp", "mlp", "cnn-keras"]),
     epochs=st.sampled_from([5, 60]),
     learning_rate=st.sampled_from([0.1, 0.01]),
-    regularizers=st.sampled_from([(), (("dropout", 0.5),), (("adversarial", 0.2), ("dropout", 0.1))]),
+    regularizers=st.sampled_from(
+        [(), (("dropout", 0.5),), (("sam", 0.1),), (("adversarial", 0.2), ("dropout", 0.1))]
+    ),
 )
 PLANS = st.lists(CONFIGS, min_size=1, max_size=80, unique_by=lambda c: c.id)
 MACHINES = st.builds(
@@ -56,7 +58,7 @@ def test_packing_loses_and_repeats_nothing(
 def test_only_compatible_trials_stack(plan: list[TrialConfig], machine: Machine, most: int | None) -> None:
     for task in pack(plan, machine, facts, most):
         assert len({c.shared for c in task.cohort.configs}) == 1
-        assert len({adversarial(c) for c in task.cohort.configs}) == 1
+        assert len({step_factor(c) for c in task.cohort.configs}) == 1
 
 
 @settings(max_examples=60, deadline=None)

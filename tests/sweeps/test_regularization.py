@@ -8,7 +8,7 @@ from memory_study import regularizers
 from memory_study.config import ConfigError, TrialConfig
 from sweeps._options import Options, resolve
 from sweeps._plan import distinct
-from sweeps.regularization import SCALES, SWEEP, plan
+from sweeps.regularization import OF_THE_PAPERS, SCALES, SWEEP, plan
 
 
 def planned(**given: object) -> tuple[TrialConfig, ...]:
@@ -32,13 +32,23 @@ def test_one_control_serves_all_kinds() -> None:
 
 def test_the_paper_scale_has_the_full_grids() -> None:
     trials = planned(scale="paper")
-    for kind in set(regularizers.kinds()) - {"adversarial"}:
+    for kind in set(OF_THE_PAPERS) - {"adversarial"}:
         assert strengths(trials, kind) == set(regularizers.find(kind).grid)
     pairs = {t.regularizers for t in trials if "adversarial" in dict(t.regularizers)}
     assert len(pairs) == 4 * 5
     assert all(set(dict(pair)) == {"adversarial", "dropout"} for pair in pairs)
     assert {t.halving_epochs for t in trials} == {15}
     assert {t.model for t in trials} == {"cnn-keras"}
+
+
+def test_kinds_beyond_the_papers_add_their_settings_to_the_same_control() -> None:
+    papers, beyond = planned(scale="laptop"), set(regularizers.kinds()) - set(OF_THE_PAPERS)
+    assert {kind for t in papers for kind, _ in t.regularizers} == set(OF_THE_PAPERS)
+    more = planned(scale="laptop", kinds=tuple(sorted(beyond)))
+    assert {kind for t in more for kind, _ in t.regularizers} == beyond
+    assert {t.id for t in papers} & {t.id for t in more} == {t.id for t in papers if not t.regularizers}
+    settings = sum(len(regularizers.find(kind).grid) for kind in beyond)
+    assert len(more) == 2 * 3 * (1 + settings)
 
 
 def test_smoke_is_a_few_small_trials() -> None:
