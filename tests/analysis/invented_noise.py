@@ -1,4 +1,4 @@
-"""Invented trials on noisy training sets: what the sweeps ``capacity`` and ``noise`` could find."""
+"""Invented trials on noisy training sets: what the sweeps ``capacity``, ``noise`` and ``examples`` could find."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import math
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from invented_store import Curve, Invented
+from numpy.typing import NDArray
 
 from analysis._frames import Frames
 from memory_study import record
@@ -83,7 +85,38 @@ def invent_noisy(config: TrialConfig, diverged: bool = False) -> Invented:
         scalars |= {"sharpness": math.exp(2 - 3 * level + 0.2 * own[3])}
     if train[-1][1] > 0.95 and not diverged:
         scalars |= {"sharpness_matched": math.exp(3 + level + 0.2 * own[3]), "sharpness_matched_loss": 0.08}
-    return Invented(config, curves, scalars)
+    if diverged:
+        return Invented(config, curves, scalars)
+    if "training_examples" in config.measures:
+        return Invented(config, curves, scalars, _examples_of(config))
+    filters = _filters_of(config)
+    scalars |= {"filter_low_frequency": 0.36 + 0.3 * (config.corruption != "randX") + 0.01 * own[3]}
+    scalars |= {"filter_low_frequency_initial": 0.36 + 0.01 * own[0]}
+    return Invented(config, curves, scalars, filters)
+
+
+HARDNESS = {"none": (0.08, 0.4), "randX": (1e4, 8e4), "randY": (20.0, 160.0)}
+"""Of each kind of data, a and b of the beta distribution of how often an example is right (1 in 9 of noise)."""
+
+
+def _examples_of(config: TrialConfig, examples: int = 60) -> dict[str, NDArray[Any]]:
+    """Some real examples are nearly always wrong and most nearly never; on noise all are alike, or almost."""
+    shared = np.random.default_rng([*HARDNESS].index(config.corruption))
+    a, b = HARDNESS[config.corruption]
+    right = shared.beta(a, b, examples) if config.corruption != "none" else shared.beta(b, a, examples)
+    own = np.random.default_rng(int(config.id, 16))
+    kept = {
+        "train_images": shared.integers(0, 256, (examples, 1, 8, 8)).astype(np.uint8),
+        "train_labels": np.arange(examples) % 10,
+    }
+    return {"train_right": own.random(examples) < right} | (kept if config.seed == 0 else {})
+
+
+def _filters_of(config: TrialConfig, filters: int = 6) -> dict[str, NDArray[Any]]:
+    """White noise at first, and smoothed where there is something to see."""
+    white = np.random.default_rng(config.seed).normal(size=(filters, 3, 5, 5))
+    smooth = white + 3 * white.mean(axis=(2, 3), keepdims=True) * (config.corruption != "randX")
+    return {"filters": smooth.astype(np.float32), "filters_initial": white.astype(np.float32)}
 
 
 def _humped(epoch: int, peak: float, height: float, fall: float) -> float:
@@ -112,6 +145,7 @@ def frames_of_invented(trials: Iterable[Invented]) -> Frames:
         | {"regularizers": "none", "regularizer": "none", "strength": 0.0}
         | {name: curve[-1][1] for name, curve in trial.curves.items()}
         | trial.scalars
+        | trial.arrays
         for trial in trials
     ]
     points = [
@@ -134,13 +168,24 @@ def _noise(seeds: int, **shared: object) -> list[TrialConfig]:
     return noisy(range(seeds), csr_epochs=(0, 1, 2, 4, 8, 16, 32), **shared)
 
 
+def _examples(seeds: int, **shared: object) -> list[TrialConfig]:
+    return noisy(
+        range(8 * seeds),
+        (0.0, 1.0),
+        measures=("training_examples",),
+        corruption_seed=99,
+        csr_examples=0,
+        **shared,
+    )
+
+
 @cache
 def scene(sweep: str, name: str) -> Frames:
     """Trials of a sweep: ``nothing``, ``one trial``, ``many``, ``two panels`` (of two nets, one trial missing),
     ``troubled``: on 40 % random labels a trial diverged, and training ended before all had converged, or ``all
     diverged``.
     """
-    of_sweep = {"capacity": _capacity, "noise": _noise}[sweep]
+    of_sweep = {"capacity": _capacity, "noise": _noise, "examples": _examples}[sweep]
     configs = {
         "nothing": [],
         "one trial": of_sweep(1)[:1],

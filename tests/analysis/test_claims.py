@@ -58,7 +58,7 @@ def test_a_claim_is_in_the_scientific_plan_and_declares_its_test_in_advance(clai
 @every_claim
 def test_a_claim_names_known_curves_and_columns(claim: str) -> None:
     module = claims.find(claim)
-    own = {"regularizer", "strength", *record.CURVES, *record.SCALARS}
+    own = {"regularizer", "strength", *record.CURVES, *record.SCALARS, *record.ARRAYS}
     assert set(module.CURVES) <= set(record.CURVES)
     assert set(module.COLUMNS) <= own | set(TrialConfig.__dataclass_fields__)
 

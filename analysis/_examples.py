@@ -1,0 +1,74 @@
+"""Which training examples many nets have wrong: the trials of the figure and the claim on easy and hard examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis import _frames
+from analysis._statistics import Booleans, Floats
+
+KINDS = {"none": "real data", "randX": "random inputs", "randY": "random labels"}
+"""The kinds of data and what they are called, in the order in which they are shown."""
+COLUMNS = (
+    "dataset", "model", "train_size", "seed", "corruption", "corruption_level", "corruption_seed", "regularizer",
+    "diverged", "train_right", "train_images", "train_labels",
+)  # fmt: skip
+"""Columns of ``trials`` that are read."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answers:
+    """What the nets of one panel say of one kind of data.
+
+    ``wrong`` [seed, example] of the ``seeds``, ascending; ``images`` [example, channel, height, width] and ``labels``
+    [example], as trained on, where a trial kept them. Trials that ``diverged`` are counted only.
+    """
+
+    wrong: Booleans
+    seeds: tuple[int, ...]
+    images: NDArray[np.uint8] | None
+    labels: NDArray[np.int64] | None
+    diverged: int
+
+    @property
+    def rates(self) -> Floats:
+        """Share of the nets that have each example wrong. Shape [example]."""
+        return np.asarray(self.wrong.mean(axis=0), dtype=np.float64)
+
+
+def by_panel(trials: pd.DataFrame) -> Iterator[tuple[str, dict[str, Answers]]]:
+    """Each panel with its kinds of data: real, and noise of level 1. Only trials without a regularizer.
+
+    Of several data sets of one kind of noise the one that most nets saw, because an example must be the same thing for
+    all of them: nets with noise of their own share none.
+    """
+    trials = _frames.with_columns(trials, COLUMNS)
+    plain = trials["regularizer"].fillna(_frames.CONTROL) == _frames.CONTROL
+    whole = (trials["corruption"] == "none") | (trials["corruption_level"] == 1)
+    trials = trials[plain & whole & trials["corruption"].isin([*KINDS])]
+    panels = _frames.panels(trials, ignoring=("corruption_seed",))
+    for panel, rows in trials.sort_index().groupby(panels):
+        kinds = {kind: _one_data_set(rows[rows["corruption"] == kind]) for kind in KINDS}
+        yield str(panel), {kind: _answers(of_kind) for kind, of_kind in kinds.items() if len(of_kind)}
+
+
+def _one_data_set(rows: pd.DataFrame) -> pd.DataFrame:
+    """The trials of one kind on the most frequent data set, one for each seed, by seed."""
+    own = rows["corruption_seed"].fillna(-1)
+    noise = own.where(own >= 0, rows["seed"]).where(rows["corruption"] != "none", -1)
+    chosen: pd.DataFrame = rows[noise == noise.mode().min()]
+    return chosen.sort_values("seed", kind="stable").drop_duplicates("seed")
+
+
+def _answers(rows: pd.DataFrame) -> Answers:
+    lost = rows["diverged"].fillna(0).gt(0)
+    sound = rows[~lost & rows["train_right"].notna()]
+    right = np.stack([*sound["train_right"]]) if len(sound) else np.empty((0, 0), dtype=bool)
+    kept = (sound[name].dropna() for name in ("train_images", "train_labels"))
+    images, labels = (column.iloc[0] if len(column) else None for column in kept)
+    return Answers(~right, tuple(map(int, sound["seed"])), images, labels, int(lost.sum()))
