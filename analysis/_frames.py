@@ -16,7 +16,9 @@ from memory_study.record import Tag
 CONTROL = "none"
 """The regularizer of a trial that has none."""
 _TAGS = tuple(str(tag) for tag in TAGS if tag != Tag.TRIAL)
-_MEASURED_ONLY = ("csr_examples", "csr_epochs")  # change nothing of the training
+_MEASURED_ONLY = (  # change nothing of the training
+    "csr_examples", "csr_epochs", "measures", "measured_examples", "sharpness_iterations", "sharpness_tolerance",
+)  # fmt: skip
 _TEXT = ("dataset", "dataset_digest", "csr_epochs", "regularizers")  # text even where it looks like a number
 _WORDS = (*_TEXT, "model", "corruption", "regularizer")  # columns of text that figures ask for
 _REPLICA = ("seed", "corruption", "corruption_level", "regularizers", "regularizer", "strength")

@@ -49,7 +49,7 @@ SCALES: Mapping[str, Mapping[str, object]] = {
     "laptop": {
         "seeds": (0, 1, 2, 3, 4), "dataset": "mnist", "width": 128, "train_size": 5000, "input_scaling": "unit",
         "learning_rate": 0.05, "momentum": 0.9, "epochs": 100, "validation_schedule": "curve",
-        "validation_size": 2000, "csr_examples": 500,
+        "validation_size": 2000, "csr_examples": 500, "measures": ("sharpness",),
     },
     "laptop-cnn": {
         **_CNN, "seeds": (0, 1, 2, 3, 4), "levels": (0.0, 0.5, 1.0), "width": 16, "train_size": 1000, "halving_epochs": 0,
