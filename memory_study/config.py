@@ -145,6 +145,9 @@ class TrialConfig(_Identified):
         "every example was seen",
         absent=32,
     )
+    sensitivity_class_points: int = _field(
+        "cohort", 8, "the same for its sensitivities between classes, which cost as much for each class", absent=8
+    )
     sharpness_loss: float = _field(
         "cohort",
         0.1,
@@ -240,7 +243,7 @@ def _problems(c: TrialConfig) -> Iterator[str]:
         "train_size": 1, "width": 1, "depth": 0, "batch_size": 1, "epochs": 1, "seed": 0, "split_seed": 0,
         "image_size": 0, "crop": 0, "halving_epochs": 0, "csr_examples": 0, "csr_iterations": 1,
         "validation_size": 0, "corruption_seed": -1, "measured_examples": 1, "sharpness_iterations": 1,
-        "sensitivity_points": 1,
+        "sensitivity_points": 1, "sensitivity_class_points": 1,
     }  # fmt: skip
     for name, least in at_least.items():
         if getattr(c, name) < least:

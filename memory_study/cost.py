@@ -63,13 +63,13 @@ def replica_cost(config: TrialConfig, image: ImageShape, classes: int) -> Cost:
 
     Raises ValueError for a model that cannot be built.
     """
+    if config.model == "mlp":
+        units = _units(config, image, classes)
+        products = sum(a * b for a, b in pairwise(units))
+        return Cost(products + sum(units[1:]), 6.0 * products - 2.0 * units[0] * units[1], sum(units))
     classes = config.train_size if config.labels == "example" else classes
     image = input_shape(config, image)
     inputs = image[0] * image[1] * image[2]
-    if config.model == "mlp":
-        units = [inputs, *[config.width] * config.depth, classes]
-        products = sum(a * b for a, b in pairwise(units))
-        return Cost(products + sum(units[1:]), 6.0 * products - 2.0 * units[0] * units[1], sum(units))
     parameters, products, activations, channels = 0, 0, inputs, image[0]
     sizes = convolution_sizes(config.model, image)
     for height, width, pooled_height, pooled_width in sizes:
@@ -89,20 +89,21 @@ def replica_cost(config: TrialConfig, image: ImageShape, classes: int) -> Cost:
     )
 
 
-OBJECTIVE_FLOATS = 2**18
-"""Values of a layer for a batch and all objectives that are unrolled together: 2 MiB, about a core's cache."""
-GRADIENT_COPIES = 4
-"""Of each objective's gradients with respect to all inputs: direct, indirect, total, and room for one on the way."""
+OBJECTIVE_FLOATS = 2**19
+"""Values of a layer for a batch and all objectives that are unrolled together. Twice as many are no faster on a core,
+a quarter takes a half more time (measured, 10 classes)."""
+
+GRADIENT_COPIES = 5
+"""Of each objective's gradients with respect to all inputs: direct, indirect, total, and room for two on the way."""
 
 
-def sensitivity_steps(config: TrialConfig) -> tuple[int, ...]:
-    """SGD steps after which the loss sensitivity is measured: log-spaced, from the end of the first epoch on.
+def sensitivity_steps(config: TrialConfig, points: int) -> tuple[int, ...]:
+    """At most ``points`` SGD steps after which the loss sensitivity is measured: log-spaced, from the first epoch's end on.
 
     Before that, it is 0 for examples not seen yet, which says nothing about them.
     """
     an_epoch = math.ceil(config.train_size / config.batch_size)
-    grid = epoch_grid(config.epochs * an_epoch, config.sensitivity_points)
-    return tuple(step for step in grid if step >= an_epoch)
+    return tuple(step for step in epoch_grid(config.epochs * an_epoch, points) if step >= an_epoch)
 
 
 def objectives_at_once(batch: int, widest: int) -> int:
@@ -110,12 +111,32 @@ def objectives_at_once(batch: int, widest: int) -> int:
     return max(1, OBJECTIVE_FLOATS // (batch * widest))
 
 
-def sensitivity_floats(config: TrialConfig, image: ImageShape, classes: int) -> int:
-    """Floats of one replica that the loss sensitivity holds: all weights that training passes, and gradients by example."""
-    channels, height, width = input_shape(config, image)
-    inputs, batch = channels * height * width, min(config.batch_size, config.train_size)
-    own = config.train_size if config.labels == "example" else classes
-    at_once = objectives_at_once(batch, max(inputs, own, config.width * bool(config.depth)))
+def trajectory_floats(config: TrialConfig, image: ImageShape, classes: int) -> int:
+    """Of one replica: all weights that its training passes."""
     steps = config.epochs * math.ceil(config.train_size / config.batch_size)
-    trajectory = (steps + 1) * replica_cost(config, image, classes).parameters
-    return trajectory + GRADIENT_COPIES * at_once * config.train_size * inputs
+    return (steps + 1) * replica_cost(config, image, classes).parameters
+
+
+def sensitivity_floats(config: TrialConfig, image: ImageShape, classes: int) -> int:
+    """What the loss sensitivity holds of one replica: its trajectory, and gradients with respect to each input."""
+    inputs, *others = _units(config, image, classes)
+    at_once = objectives_at_once(min(config.batch_size, config.train_size), max(inputs, *others))
+    gradients = GRADIENT_COPIES * at_once * config.train_size * inputs
+    return trajectory_floats(config, image, classes) + gradients
+
+
+def sensitivity_flops(config: TrialConfig, image: ImageShape, classes: int) -> float:
+    """Arithmetic of one trial's loss sensitivities: back from each measured step, for the loss and that of each class."""
+    back = sum(sensitivity_steps(config, config.sensitivity_points))
+    if config.labels == "data":
+        back += classes * sum(sensitivity_steps(config, config.sensitivity_class_points))
+    units = _units(config, image, classes)
+    # Of each product two derivatives, both forward and to the weights and back; the inputs have none of their own.
+    first, products = units[0] * units[1], sum(a * b for a, b in pairwise(units))
+    return back * min(config.batch_size, config.train_size) * (12.0 * products - 4.0 * first)
+
+
+def _units(config: TrialConfig, image: ImageShape, classes: int) -> list[int]:
+    """Of an MLP, from its inputs to its classes."""
+    own = config.train_size if config.labels == "example" else classes
+    return [math.prod(input_shape(config, image)), *[config.width] * config.depth, own]

@@ -13,11 +13,20 @@ from types import MappingProxyType
 
 from memory_study import regularizers
 from memory_study.config import TrialConfig
-from memory_study.cost import ImageShape, input_shape, replica_cost
+from memory_study.cost import (
+    ImageShape,
+    input_shape,
+    replica_cost,
+    sensitivity_floats,
+    sensitivity_flops,
+)
 from memory_study.record import epoch_grid
 
 GIB = 2**30
 FLOAT_BYTES = 4
+
+SENSITIVITY = "loss_sensitivity"
+"""The measure that holds all of a training's weights, and takes many times as long."""
 
 COPIES = 4
 """Of the weights that a step holds: weights, velocity, gradient, and room for a reordered copy."""
@@ -93,11 +102,14 @@ def step_factor(config: TrialConfig) -> float:
 
 
 def replica_bytes(config: TrialConfig, image: ImageShape, classes: int) -> int:
-    """What one more replica adds to a cohort's memory: weights and their copies, activations of a batch."""
+    """What one more replica adds to a cohort's memory: weights and their copies, activations of a batch, and what
+    measuring loss sensitivities holds.
+    """
     cost = replica_cost(config, image, classes)
     width = FLOAT_BYTES * (2 if config.dtype == "float64" else 1)
     copies = COPIES + sum(regularizers.find(kind).copies for kind, _ in config.regularizers)
-    return int(width * (copies * cost.parameters + 3 * config.batch_size * cost.activations))
+    measured = sensitivity_floats(config, image, classes) if SENSITIVITY in config.measures else 0
+    return int(width * (copies * cost.parameters + 3 * config.batch_size * cost.activations + measured))
 
 
 def noise_banks(configs: Sequence[TrialConfig]) -> int:
@@ -117,7 +129,8 @@ def fixed_bytes(configs: Sequence[TrialConfig], image: ImageShape, held_out: int
 
 
 def trial_flops(config: TrialConfig, image: ImageShape, classes: int, validation: int) -> float:
-    """Arithmetic of one trial: training, the evaluations that its schedule asks for, critical samples.
+    """Arithmetic of one trial: training, the evaluations that its schedule asks for, critical samples,
+    loss sensitivities.
 
     Of a pass over the training set between the epochs of the curves, only the hardest examples are counted.
     """
@@ -128,7 +141,9 @@ def trial_flops(config: TrialConfig, image: ImageShape, classes: int, validation
     passes = on_curve * config.train_size + config.epochs * min(HARDEST, config.train_size)
     passes += validations * min(validation, config.validation_size or validation)
     searches = 2 * config.csr_examples * (len(config.csr_epochs) + 1) * config.csr_iterations
-    return training * (config.epochs * config.train_size * step_factor(config) + searches) + forward * passes
+    measured = sensitivity_flops(config, image, classes) if SENSITIVITY in config.measures else 0.0
+    steps = config.epochs * config.train_size * step_factor(config)
+    return training * (steps + searches) + forward * passes + measured
 
 
 def cohort_seconds(

@@ -71,7 +71,11 @@ class LossSensitivity(Measure):
         shared, data = self.training.shared, self.training.data
         trajectory = self.trajectory.rows(rows)
         done = len(trajectory.examples)
-        steps = sorted({*(step for step in cost.sensitivity_steps(shared) if step < done), done})
+
+        def chosen(points: int) -> list[int]:
+            return sorted({*(step for step in cost.sensitivity_steps(shared, points) if step < done), done})
+
+        steps = chosen(shared.sensitivity_points)
         inputs, labels = data.parts(slice(0, len(data)), rows)
         inputs = inputs.flatten(2).expand(len(rows), -1, -1)
         found = loss_sensitivity(trajectory, inputs, labels, steps)
@@ -79,7 +83,8 @@ class LossSensitivity(Measure):
             history = self.training.histories[self.training.configs[row].id]
             _record(history, steps, {kind: values[:, place] for kind, values in found.items()})
         if shared.labels == "data":
-            for row, matrix in zip(rows, class_sensitivity(trajectory, inputs, labels, steps), strict=True):
+            some = chosen(shared.sensitivity_class_points)
+            for row, matrix in zip(rows, class_sensitivity(trajectory, inputs, labels, some), strict=True):
                 _record_classes(self.training.histories[self.training.configs[row].id], matrix)
 
 

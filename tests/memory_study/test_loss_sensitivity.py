@@ -13,15 +13,22 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from memory_study import models
+from memory_study.cohort import Cohort
 from memory_study.config import ConfigError, TrialConfig
 from memory_study.corruption import random_inputs, random_labels
+from memory_study.cost import GRADIENT_COPIES, sensitivity_floats, trajectory_floats
+from memory_study.datasets._splits import _own_classes
 from memory_study.measures._unrolled import Layer, Trajectory, input_gradients
 from memory_study.measures.loss_sensitivity import KINDS, gini, loss_sensitivity
 from memory_study.rng import stream
+from memory_study.train import Training
+
+CPU = torch.device("cpu")
 
 BASE = TrialConfig(
     train_size=22, width=7, depth=2, batch_size=8, epochs=4, learning_rate=0.3, halving_epochs=3, csr_examples=0,
     dtype="float64", measures=("loss_sensitivity",), sensitivity_points=40,
+    sensitivity_class_points=40,
 )  # fmt: skip
 RANDOM = [
     {},
@@ -241,8 +248,6 @@ def test_sensitivities_that_overflow_are_said_to_and_not_recorded(run, monkeypat
 
 
 def test_a_class_for_each_example_has_nothing_to_validate_and_no_classes_to_compare(train, splits):
-    from memory_study.datasets._splits import _own_classes
-
     config = replace(BASE, labels="example")
     (record,) = train([config], _own_classes(splits(train=22, side=4)))
     assert not [name for name in (*record.curves, *record.scalars) if "validation" in name or "test" in name]
@@ -287,3 +292,28 @@ def test_gini_knows_neither_unit_nor_order(found, unit, random):
 def test_gini_is_0_for_equal_values_and_largest_for_a_single_one():
     assert float(gini(torch.full((7,), 3.0))) == pytest.approx(0)
     assert float(gini(torch.tensor([0.0, 0.0, 5.0, 0.0]))) == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize("fields", [{}, {"depth": 0}, {"depth": 1, "width": 30}, {"labels": "example"}])
+def test_the_memory_of_what_is_measured_is_known_beforehand(fields, splits):
+    config = replace(BASE, **fields)
+    data = splits(train=22, side=4, classes=3)
+    training = Training(Cohort((config,)), data if config.labels == "data" else _own_classes(data), CPU)
+    (measure,) = training.measures
+    held: list[int] = []
+
+    def weigh(*arguments, **named):
+        found = input_gradients(*arguments, **named)
+        held.append(sum(gradients.numel() for gradients in found))
+        return found
+
+    with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("memory_study.measures.loss_sensitivity.input_gradients", weigh)
+        measure.before_training()
+        for epoch in range(1, config.epochs + 1):
+            training.train_epoch(epoch)
+            measure.after_epoch(epoch, [0] if epoch == config.epochs else [])
+    shape = (1, 4, 4), 3
+    weights = sum(t.numel() for layers in measure.trajectory.weights for layer in layers for t in layer)
+    assert weights == trajectory_floats(config, *shape)
+    assert max(held) / 2 * GRADIENT_COPIES <= sensitivity_floats(config, *shape) - weights
