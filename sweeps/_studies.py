@@ -95,14 +95,12 @@ class Studied:
         """Ask until there are ``count`` suggestions."""
         import optuna
 
-        past = self._study.get_trials(deepcopy=False)
-        if len(past) >= count:
-            return
-        copy = optuna.create_study(directions=DIRECTIONS)
-        copy.add_trials(past)
         space: dict[str, Any] = {k: optuna.distributions.FloatDistribution(WITHOUT, 1.0) for k in self._kinds}
-        for number in range(len(past), count):
-            copy.sampler = _sampler(self.sampler, _stream(self.seed, number), self._batch)
+        for number in range(len(self._study.get_trials(deepcopy=False)), count):
+            # A new copy each time: NSGA-II keeps in it whom it chose as parents, in another order than it chose them.
+            sampler = _sampler(self.sampler, _stream(self.seed, number), self._batch)
+            copy = optuna.create_study(directions=DIRECTIONS, sampler=sampler)
+            copy.add_trials(self._study.get_trials(deepcopy=False))
             copy.ask(space)
             self._study.add_trial(
                 copy.get_trials(deepcopy=False)[number]
