@@ -14,8 +14,8 @@ with --judge-seeds that chose nothing: `python -m analysis frontier` judges them
 
 Optuna keeps the studies in the tracking store's database; in optuna.db of the folder that the command runs in, where that
 store is a server. Stopped or killed at any moment, the same command goes on; more --suggestions go on, too. Should the
-studies be lost, they follow again from the trials. A suggestion that failed stays failed. Adversarial training costs ten
-times as much as any other kind, so it is left out unless --kinds names it.
+studies be lost, they follow again from the trials. A suggestion that failed stays failed. Adversarial training makes
+a step nine times as expensive, so it is left out unless --kinds names it.
 """
 
 from __future__ import annotations
@@ -41,6 +41,9 @@ WORST = (1.0, 0.0)
 """Told of a suggestion that diverged: a net that fits all noise and knows nothing. Its own accuracies, chance on random
 labels and the best before it broke, would make it look ideal."""
 
+AFFORDABLE = 4.0
+"""Kinds whose training step costs more than so many plain ones are searched only where ``--kinds`` names them."""
+
 Setting = tuple[tuple[str, float], ...]
 """Strengths by kind."""
 
@@ -64,7 +67,7 @@ class Options(_options.Options):
     suggestions: int = option(48, "settings that each search tries", one(positive_whole_number), "N")
     batch: int = option(8, "settings that it tries at a time", one(positive_whole_number), "N")
     kinds: tuple[str, ...] = option(
-        tuple(name for name in regularizers.kinds() if name != "adversarial"),
+        tuple(kind for kind in regularizers.kinds() if regularizers.find(kind).cost <= AFFORDABLE),
         "regularizers to combine",
         words_of(_space.known_kind),
         "KIND ...",
