@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import threading
@@ -217,10 +218,46 @@ def main() -> None:
     report["wiped"] = run(f"rm -r {store}/postgresql {store}/backup {password_file}")
     report["start elsewhere"] = services("start")
     report["finished elsewhere"] = finished()
+    go_back(report)
+    cut_the_power(report, store)
     report["start where the backup cannot be read"] = run(
         f"{CLUSTER}/services.sh start", MEMORY_STUDY_STORE=f"{FOLDER}/other", PGPASSFILE=f"{FOLDER}/other/pgpass",
         POSTGRES_PORT="5433", MLFLOW_PORT="5001", MEMORY_STUDY_BACKUP="nowhere://bucket",
     )  # fmt: skip
+
+
+def go_back(report: Report) -> None:
+    """Damage the database, and restore what it was."""
+    bucket = Path(os.environ["MEMORY_STUDY_BACKUP"].removeprefix("file://"))
+    (bucket / "memory_study-2001-02-03T04Z.dump").write_text("an hour long ago")
+    report["backups"] = services("backups")
+    report["damage"] = run(f"python -c {shlex.quote(CONNECT + DAMAGE)}")
+    report["finished, damaged"] = finished()
+    report["restore nothing"] = services("restore memory_study-1999-02-03T04Z.dump")
+    report["restore"] = services(f"restore {report['backups']['said'].split()[-1]}")
+    report["finished, restored"] = finished()
+    report["put aside"] = [path.name for path in Path(os.environ["MEMORY_STUDY_STORE"]).glob("postgresql-*")]
+
+
+def cut_the_power(report: Report, store: Path) -> None:
+    """Kill all services; in the next boot a stranger has the number that each of them had."""
+    stranger = subprocess.Popen(["sleep", "600"])
+    files = [*FOLDER.glob("memory-study-*/*"), store / "postgresql" / "postmaster.pid"]
+    report["files that name a stranger"] = [str(file) for file in files]
+    for file in files:
+        pid = int(file.read_text().split()[0])
+        # PostgreSQL's processes end with their first one.
+        (os.kill if file.name == "postmaster.pid" else os.killpg)(pid, signal.SIGKILL)
+    while [each for each in listeners() if each["port"] in (5000, 5432)]:
+        time.sleep(0.1)
+    for file in files:
+        _, separator, rest = re.split(r"(\s)", file.read_text(), maxsplit=1)
+        file.write_text(f"{stranger.pid}{separator}{rest}")
+    report["start after a power cut"] = services("start")
+    report["finished after a power cut"] = finished()
+    report["stop after a power cut"] = services("stop")
+    report["the stranger lives"] = stranger.poll() is None
+    stranger.kill()
 
 
 PLACES = ("52365/api/job_agent/jobs/", "52365/api/healthz", "44227/metrics", "44217/metrics")
@@ -228,6 +265,7 @@ PLACES = ("52365/api/job_agent/jobs/", "52365/api/healthz", "44227/metrics", "44
 
 CLIENT = f"import ray; ray.init('ray://{ADDRESS}:10001'); print(ray.cluster_resources())"
 CONNECT = "import psycopg2; psycopg2.connect(host='127.0.0.1', user='memory_study', dbname='memory_study')"
+DAMAGE = ".cursor().execute('TRUNCATE runs CASCADE; COMMIT')"
 
 if __name__ == "__main__":
     main()

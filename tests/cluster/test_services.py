@@ -83,6 +83,7 @@ def environment(folder: Path, programs: Path) -> dict[str, str]:
     return {
         "PATH": f"{programs}:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": str(folder),
+        "TMPDIR": str(folder),
         "LANG": "C.UTF-8",
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": str(ROOT),
@@ -184,6 +185,29 @@ def test_stopping_ends_the_services_and_a_new_disk_starts_from_the_backup(report
     assert report["wiped"]["code"] == 0
     assert "the database starts from" in report["start elsewhere"]["said"]
     assert report["finished elsewhere"] == report["finished"] == 3
+
+
+def test_there_is_a_backup_for_each_hour_and_one_can_go_back_to_each(report: dict[str, Any]) -> None:
+    names = report["backups"]["said"].split()
+    assert "memory_study-2001-02-03T04Z.dump" in names[0]
+    assert re.fullmatch(r"memory_study-20\d\d-\d\d-\d\dT\d\dZ.dump", names[-1])
+    assert report["finished, damaged"] == 0
+    assert report["restore nothing"]["code"] == 1
+    assert "backups lists them" in report["restore nothing"]["said"]
+    assert report["restore"]["code"] == 0, report["restore"]["said"]
+    assert report["finished, restored"] == 3
+    assert len(report["put aside"]) == 1
+
+
+def test_after_a_power_cut_everything_starts_again_and_strangers_with_old_process_ids_are_left_alone(
+    report: dict[str, Any],
+) -> None:
+    """The numbers of processes begin anew with each boot and container: services.sh itself may have MLflow's old one."""
+    assert len(report["files that name a stranger"]) == 3
+    assert report["start after a power cut"]["code"] == 0, report["start after a power cut"]["said"]
+    assert report["finished after a power cut"] == 3
+    assert report["stop after a power cut"]["code"] == 0, report["stop after a power cut"]["said"]
+    assert report["the stranger lives"]
 
 
 def test_a_backup_that_cannot_be_read_is_no_reason_to_start_from_nothing(report: dict[str, Any]) -> None:
