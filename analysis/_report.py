@@ -68,7 +68,7 @@ def render(made: Made, uri: str, arguments: Sequence[str], now: datetime | None 
         command=hide_password(shlex.join(["python", "-m", "analysis", *arguments])),
         summary=_summary(made.judged),
         correction=_claims_table.correction(made.judged),
-        claim_columns=("claim", "says", "verdict", "on", *_COLUMNS),
+        claim_columns=("verdict", "on", *_COLUMNS),
         claims=[_claim(claim, [*rows]) for claim, rows in groupby(made.judged, lambda j: j.finding.claim)],
         figures=[_figure(drawing) for drawing in made.drawings],
         left_out=made.left_out,
@@ -102,10 +102,8 @@ def _summary(judged: Sequence[Judged]) -> str:
 
 
 def _claim(claim: str, judged: Sequence[Judged]) -> Mapping[str, object]:
-    """A claim with a row for each of its findings, and how many rows with their details that makes."""
-    rows = [_row(j) for j in judged]
-    height = sum(2 if row["detail"] else 1 for row in rows)
-    return {"id": claim, "says": claims.statement(claim), "rows": rows, "height": height}
+    """A claim with a row for each of its findings."""
+    return {"id": claim, "says": claims.statement(claim), "rows": [_row(j) for j in judged]}
 
 
 def _row(judged: Judged) -> Mapping[str, object]:

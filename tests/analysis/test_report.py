@@ -121,28 +121,19 @@ def test_elements_nest_and_ids_are_unique(page: Page) -> None:
     assert not page.faults
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
-    labels = [attributes["aria-labelledby"] for attributes in page.all("section")]
-    assert {*labels, *(link["href"].removeprefix("#") for link in page.all("a"))} <= set(ids)
+    assert {attributes["aria-labelledby"] for attributes in page.all("section")} <= set(ids)
 
 
 def test_the_cells_of_every_row_fill_its_table(text: str) -> None:
     for table in re.findall(r"<table.*?</table>", text, re.DOTALL):
-        columns, carried = table.count('<th scope="col"'), [0] * table.count('<th scope="col"')
         for row in re.findall(r"<tr.*?</tr>", table, re.DOTALL):
-            taken = sum(rows > 0 for rows in carried)
-            carried = [max(rows - 1, 0) for rows in carried]
-            for cell in re.findall(r"<t[dh][^>]*>", row):
-                spans = {name: int(n) for name, n in re.findall(r'(colspan|rowspan)="(\d+)"', cell)}
-                if spans.get("rowspan", 1) > 1:
-                    carried[carried.index(0)] = spans["rowspan"] - 1
-                taken += spans.get("colspan", 1)
-            assert taken == columns, row
-        assert not any(carried)
+            spans = [re.search(r'colspan="(\d+)"', cell) for cell in re.findall(r"<t[dh]\b[^>]*>", row)]
+            assert sum(int(span[1]) if span else 1 for span in spans) == table.count('<th scope="col"'), row
 
 
 def test_nothing_is_loaded_and_nothing_runs(page: Page, text: str) -> None:
     assert page.loaded()
-    assert all(link.startswith(("#", "data:image/png;base64,")) for link in page.loaded())
+    assert all(link.startswith("data:image/png;base64,") for link in page.loaded())
     assert not {name for name, _ in page.elements} & {
         "script",
         "link",
@@ -200,7 +191,7 @@ def test_the_page_says_where_its_numbers_come_from(page: Page, store: Writer) ->
     words = page.text.split("\n")
     assert "".join([EXPERIMENT, EXPERIMENT, str(trials), "2", "1", seeds]) in "".join(words)
     assert re.search(rf"abc.*cpu.*{trials}", page.text)
-    assert f"python -m analysis report --tracking-uri {store.uri}" in page.text
+    assert f"python -m analysis report --no-log --tracking-uri {store.uri}" in page.text
 
 
 def test_the_readme_has_the_deviations_of_the_report() -> None:
@@ -229,7 +220,7 @@ def test_text_of_the_store_stays_text(store_with: Write, tmp_path: Path) -> None
     page = Page(report(writer, tmp_path, "--no-log", "--experiment", HOSTILE))
     assert not page.faults
     assert not page.all("script")
-    assert all(link.startswith(("#", "data:image/png;base64,")) for link in page.loaded())
+    assert all(link.startswith("data:image/png;base64,") for link in page.loaded())
     for tag in ("sweep", "code", "dirty", "device", "python", "torch", "error"):
         assert f"{tag} {HOSTILE}" in page.text
     assert f"folder:{HOSTILE}" in page.text
