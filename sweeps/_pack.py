@@ -225,7 +225,8 @@ def _largest(group: Sequence[TrialConfig], machine: Machine, facts: Facts) -> in
         # One replica at a time in channels_last is the fastest way through convolutions on a CPU (measured).
         if config.model != "mlp" or config.width >= WIDE:
             return 1
-        return max(MOST_BEYOND_CACHE, min(MOST_ON_CPU, CACHE_BYTES // replica))
+        most = max(MOST_BEYOND_CACHE, min(MOST_ON_CPU, CACHE_BYTES // replica))
+        return int(min(most, max(1.0, room / (machine.slots * replica))))  # of all slots the memory is one
     return int(min(on_gpu, room // replica))
 
 
