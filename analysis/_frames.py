@@ -61,6 +61,12 @@ def with_columns(trials: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
     return trials.assign(**{name: pd.Series(np.nan, trials.index, dtype=kinds[name]) for name in missing})
 
 
+def with_trials_of(frames: Frames, other: Frames) -> Frames:
+    """The tables with the trials of another experiment, too, unless they have them; its curves are left out."""
+    more = other.trials[~other.trials.index.isin(frames.trials.index)]
+    return Frames(pd.concat([frames.trials, more]), frames.curves) if len(more) else frames
+
+
 def labels(trials: pd.DataFrame) -> pd.Series:
     """``real`` for a trial on real data, ``randY`` for one on fully random labels, NaN for any other."""
     real = trials["corruption"] == "none"

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 
 class Figure(Protocol):
-    """What the module of a figure holds. All of it works on tables without rows."""
+    """What the module of a figure holds. All of it works on tables without rows.
+
+    One that draws trials of other experiments, too, where they are in the store, names them in ``BESIDE``; its ``tabulate``
+    tells them by the column ``sweep``, or by what its own trials have.
+    """
 
     SWEEP: str
     """The sweep that fills it: ``python -m sweeps.<SWEEP>``, and the default experiment."""

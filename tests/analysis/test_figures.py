@@ -10,6 +10,7 @@ from html import unescape
 from itertools import combinations
 from pathlib import Path
 
+import invented_frontier
 import invented_noise
 import numpy as np
 import pandas as pd
@@ -70,6 +71,8 @@ def scenes(store_with: Write, frames_of: Read, frames: Frames) -> Scenes:
 
     def of_figure(name: str, scene: str) -> Frames:
         sweep = figures.find(name).SWEEP
+        if sweep == "frontier":
+            return invented_frontier.scene(scene)
         return of_regularization(scene) if sweep == EXPERIMENT else invented_noise.scene(sweep, scene)
 
     return of_figure

@@ -1,0 +1,97 @@
+"""Searches as the tags of their trials tell them: which study suggested a setting, when, and what the fronts came to.
+
+A trial's tag ``suggested`` has a word ``SEARCH/SAMPLER/REPETITION/NUMBER`` for each suggestion that it served, and
+``SEARCH/SAMPLER/front@SUGGESTIONS/PLACE`` where it judges a front: see ``sweeps/frontier.py``, which writes it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from analysis._statistics import t_test
+
+STUDY = ["panel", "search", "sampler", "repetition"]
+"""Columns that name a study; ``repetition`` is the seed."""
+_FRONT = "front@"
+
+
+def words(trials: pd.DataFrame) -> pd.DataFrame:
+    """A row for each word of each trial, with the trial's columns and ``search``, ``sampler``, ``repetition``, ``number``.
+
+    ``trials`` has a column ``suggested``; those without a word have no row.
+    """
+    split = trials["suggested"].astype(object).str.split(" ").explode().dropna()
+    parts = split.str.extract(r"^(?P<search>[^/]+)/(?P<sampler>[^/]+)/(?P<repetition>[^/]+)/(?P<number>\d+)$")
+    parts["number"] = parts["number"].astype(int)
+    return parts.join(trials).reset_index(names="trial")
+
+
+def suggestions(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of :func:`words`, a row for each suggestion whose trials on real data and random labels both came out sound.
+
+    Columns: those of :data:`STUDY`, ``number``, ``regularizers``, ``noise`` (final training accuracy on random labels) and
+    ``real`` (best validation accuracy on real data), by study and number.
+    """
+    asked = rows[~rows["repetition"].str.startswith(_FRONT) & ~rows["diverged"].fillna(0).gt(0)]
+    key = [*STUDY, "number", "regularizers"]
+    real, noise = (asked[asked["labels"] == labels].set_index(key) for labels in ("real", "randY"))
+    both = pd.DataFrame({"noise": noise["train_accuracy"], "real": real["best_validation_accuracy"]})
+    found = both.astype(float).dropna().reset_index()
+    return found.assign(repetition=found["repetition"].astype(int)).sort_values(
+        [*STUDY, "number"], ignore_index=True
+    )
+
+
+def judging(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of :func:`words`, those of trials that judge a front: that of the most suggestions, where a search went on."""
+    front = rows[rows["repetition"].str.startswith(_FRONT)]
+    after = front["repetition"].str.removeprefix(_FRONT).astype(int)
+    latest = after.groupby([front[name] for name in STUDY[:-1]]).transform("max")
+    return front[after == latest]
+
+
+def hypervolume(noise: npt.ArrayLike, real: npt.ArrayLike) -> float:
+    """Area of the unit square that points dominate: at most as little noise fitted, at most as much of real data known.
+
+    From the reference point (all noise fitted, nothing known), a fraction. 0 of no point. Source: Zitzler and Thiele 1999.
+    """
+    x, y = np.asarray(noise, dtype=float), np.asarray(real, dtype=float)
+    order = np.argsort(x, kind="stable")
+    best = np.maximum.accumulate(y[order])
+    return float(np.sum(np.diff(np.append(x[order], 1.0)) * best)) if len(x) else 0.0
+
+
+def progress(found: pd.DataFrame) -> pd.DataFrame:
+    """Of :func:`suggestions`, by study, the ``hypervolume`` after each number of suggestions (``number``, from 1 on).
+
+    A suggestion that failed or diverged adds nothing, and counts.
+    """
+    rows = []
+    for study, points in found.groupby(STUDY):
+        numbers = points["number"].to_numpy()
+        for number in range(int(numbers.max()) + 1):
+            known = points[numbers <= number]
+            rows.append((*study, number + 1, hypervolume(known["noise"], known["real"])))
+    return pd.DataFrame(rows, columns=[*STUDY, "number", "hypervolume"])
+
+
+def compared(volumes: pd.DataFrame, baseline: str = "random") -> pd.DataFrame:
+    """Of :func:`progress`, each sampler against ``baseline`` at equal cost, in pairs of one repetition.
+
+    By panel, search and sampler: ``effect``, the mean difference of hypervolume after the ``number`` of suggestions that
+    every study of the search has reached, its 95 % interval ``low`` to ``high`` and two-sided ``p`` (Student's t over the
+    ``repetitions``).
+    """
+    rows = []
+    for search, of_search in volumes.groupby(["panel", "search"]):
+        number = of_search.groupby(STUDY)["number"].max().min()
+        at = of_search[of_search["number"] == number].pivot_table(
+            index="repetition", columns="sampler", values="hypervolume"
+        )
+        for sampler in sorted(set(at) - {baseline}) if baseline in at else ():
+            pairs = (at[sampler] - at[baseline]).dropna().to_numpy()
+            rows.append((*search, sampler, *t_test(pairs), number, len(pairs)))
+    columns = ["panel", "search", "sampler", "effect", "low", "high", "p", "number", "repetitions"]
+    return pd.DataFrame(rows, columns=columns)
