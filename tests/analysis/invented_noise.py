@@ -71,6 +71,9 @@ def invent_noisy(config: TrialConfig, diverged: bool = False) -> Invented:
     validation = tuple((e, _humped(e, peak, clean, 0.35 * level * labels)) for e in epochs)
     measured = [e for e in epochs if e in config.csr_epochs or e == last]
     curves = {"train_accuracy": train, "validation_accuracy": validation}
+    if labels:
+        curves["corrupted_fitted_false"] = tuple((e, accuracy**2) for e, accuracy in train)
+        curves["corrupted_predicted_true"] = tuple((e, _humped(e, peak, clean, 1.0)) for e in epochs)
     if config.csr_examples:
         curves |= _ratios("csr_validation", {e: csr_level * (1 - math.exp(-e / peak)) for e in measured})
         curves |= _ratios("csr_train", {e: _humped(e, peak, 1.4 * csr_level, 0.6) for e in measured})

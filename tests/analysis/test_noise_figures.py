@@ -69,12 +69,12 @@ def test_trials_with_regularizers_are_another_question() -> None:
     pd.testing.assert_frame_equal(table_of("capacity", both), table_of("capacity", frames))
 
 
-@pytest.mark.parametrize("name", ["capacity", "convergence", "noise_accuracy_csr"])
+@pytest.mark.parametrize("name", ["capacity", "convergence", "noise_accuracy_csr", "corrupted_labels"])
 def test_a_setting_in_which_a_trial_diverged_is_named_and_not_drawn(name: str) -> None:
     frames = scene(figures.find(name).SWEEP, "troubled")
     lost = table_of(name, frames).query("diverged > 0")
     assert set(zip(lost["kind"], lost["level"], strict=True)) == {("randY", 0.4)}
-    numbers = lost.filter(regex="^(epochs|.*accuracy|csr_validation)$")
+    numbers = lost.filter(regex="^(epochs|.*accuracy|csr_validation|corrupted_.*)$")
     assert numbers.shape[1]
     assert numbers.isna().all(axis=None)
     with drawn(name, frames) as figure:
@@ -153,6 +153,24 @@ def test_a_line_ends_with_the_last_trial_of_its_own_setting() -> None:
     assert ends["randX", 0.0] == ends["randY", 0.0] == longest["none", 0.0]
     assert ends["randY", 0.8] == longest["randY", 0.8] > ends["randY", 0.0]
     assert table["epoch"].min() == 1
+
+
+def test_false_labels_are_shown_of_random_labels_only_at_each_level() -> None:
+    frames = scene("noise", "many")
+    table = table_of("corrupted_labels", frames)
+    assert set(zip(table["kind"], table["level"], strict=True)) == {("randY", 0.4), ("randY", 0.8)}
+    row = only(table, level=0.4, epoch=2)
+    ids = frames.trials.query("corruption == 'randY' and corruption_level == .4").index
+    values = frames.curves.query("metric == 'corrupted_predicted_true' and epoch == 2").set_index("trial")
+    assert row["corrupted_predicted_true"] == pytest.approx(values.loc[ids, "value"].mean())
+    assert row["corrupted_predicted_true_seeds"] == len(ids) == 3
+
+
+def test_a_store_from_before_false_labels_were_measured_has_nothing_to_draw_of_them() -> None:
+    frames = scene("noise", "many")
+    older = Frames(frames.trials, frames.curves[~frames.curves["metric"].str.startswith("corrupted_")])
+    with drawn("corrupted_labels", older) as figure:
+        assert "python -m sweeps.noise" in text_of(figure)
 
 
 def test_figure_9_compares_real_data_with_the_noisiest_there_are() -> None:
