@@ -30,9 +30,11 @@ def test_postgresql_and_sqlite_give_the_same_tables(
     experiment = writer.experiment()
     for config in CONFIGS[:-1]:
         writer.trial(experiment, invent(config))
+    writer.trial(experiment, invent(CONFIGS[-1]), status="FAILED")
     store = connect(database)
     found = find_experiment(store, EXPERIMENT)
     load(store, found, ["train_accuracy"], tmp_path / "cache")
+    assert store.failed(found)["trial"].tolist() == [CONFIGS[-1].id]
     writer.trial(experiment, invent(CONFIGS[-1]))
     expected = frames_of(store_with(CONFIGS))
     for folder in (None, tmp_path / "cache"):

@@ -114,6 +114,15 @@ def test_a_server_and_its_database_give_the_same_tables(server: str, frames: Fra
 
 
 @pytest.mark.slow
+def test_a_server_and_its_database_give_the_same_failed_runs(server: str, store: Writer) -> None:
+    through, direct = (
+        reader.failed(find_experiment(reader, EXPERIMENT)) for reader in (connect(server), connect(store.uri))
+    )
+    assert len(direct)
+    pd.testing.assert_frame_equal(through, direct)
+
+
+@pytest.mark.slow
 def test_a_server_and_its_database_give_the_same_arrays(server: str, store: Writer, tmp_path: Path) -> None:
     through, direct = (
         load(reader, find_experiment(reader, EXPERIMENT), [], None, ["train_right"]).trials["train_right"]

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from invented_store import EXPERIMENT, SMALL, Writer, settings
+from invented_store import EXPERIMENT, SMALL, Writer, invent, settings
 
 from analysis._cache import load
 from analysis._frames import Frames
@@ -32,6 +32,23 @@ def test_of_two_runs_of_one_trial_the_first_finished_counts(frames: Frames) -> N
     twice = settings([0], [{}])[0]
     assert frames.trials.index.is_unique
     assert frames.trials.loc[twice.id, "best_validation_accuracy"] > 0.9
+
+
+def test_failed_runs_are_read_with_what_failed_and_why(
+    store_with: Callable[[list[TrialConfig]], Writer],
+) -> None:
+    writer = store_with(settings([0], [{}]))
+    experiment = writer.client.get_experiment_by_name(EXPERIMENT).experiment_id
+    trials = [invent(config) for config in settings([1, 2, 3], [{}])[::2]]
+    runs = [writer.trial(experiment, trial, status="FAILED") for trial in trials]
+    writer.client.set_tag(runs[0], "error", "RuntimeError: no")
+    writer.client.delete_run(runs[2])
+    store = connect(writer.uri)
+    found = store.failed(find_experiment(store, EXPERIMENT)).set_index("trial")
+    assert set(found.index) == {trial.config.id for trial in trials[:2]}
+    assert found["sweep"].eq(EXPERIMENT).all()
+    assert found.loc[trials[0].config.id, "error"] == "RuntimeError: no"
+    assert found.loc[trials[1].config.id].isna()["error"]
 
 
 def test_curves_hold_each_epoch_of_each_trial_once(frames: Frames) -> None:
