@@ -1,7 +1,7 @@
 """How little noise can a net be made to fit at no cost on real data, by all regularizers together?
 
 Run:    python -m sweeps.frontier --scale smoke | laptop | paper
-Cost:   smoke 20 trials, laptop 1024 trials, paper about 8,280: at most
+Cost:   smoke 20 trials, laptop 816 trials, paper about 8,280: at most
 Expect: beyond the papers (Arpit et al. 2017 compare regularizers one by one, figure 10): combinations lie to the upper
         left of all single ones, and a search that learns (TPE) finds them in fewer trials than random search.
 
@@ -64,7 +64,7 @@ class Options(_options.Options):
     samplers: tuple[str, ...] = option(
         ("tpe", "random"), f"searches to compare: {', '.join(SAMPLERS)}", words_of(_sampler), "NAME ..."
     )
-    suggestions: int = option(48, "settings that each search tries", one(positive_whole_number), "N")
+    suggestions: int = option(40, "settings that each search tries", one(positive_whole_number), "N")
     batch: int = option(8, "settings that it tries at a time", one(positive_whole_number), "N")
     kinds: tuple[str, ...] = option(
         tuple(kind for kind in regularizers.kinds() if regularizers.find(kind).cost <= AFFORDABLE),
@@ -76,7 +76,7 @@ class Options(_options.Options):
         (1000, 1001, 1002), "seeds to judge each sampler's front by", words_of(_options.count), "N ..."
     )
     judge_settings: int = option(
-        12, "judge at most N settings of a front, spread over it", one(positive_whole_number), "N"
+        8, "judge at most N settings of a front, spread over it", one(positive_whole_number), "N"
     )
 
 
