@@ -51,7 +51,9 @@ def _make_all(store: Store, options: argparse.Namespace) -> Made:
     for experiment, wanted in _found(store, options, made.left_out):
         frames = _read(store, experiment, wanted, options.no_cache)
         for name in wanted.figures:
-            drawing = _draw(name, _with_others(store, name, frames, options.no_cache), options.out)
+            drawing = _draw(
+                name, _with_others(store, experiment, name, frames, options.no_cache), options.out
+            )
             made.drawings.append(drawing)
             made.files.setdefault(experiment.id, []).extend((drawing.png, drawing.svg, drawing.numbers))
         for claim in wanted.claims:
@@ -70,15 +72,16 @@ def _read(store: Store, experiment: Experiment, wanted: _cli.Wanted, anew: bool)
     return load(store, experiment, wanted.curves(), None if anew else default_folder(), wanted.arrays())
 
 
-def _with_others(store: Store, name: str, frames: Frames, anew: bool) -> Frames:
+def _with_others(store: Store, experiment: Experiment, name: str, frames: Frames, anew: bool) -> Frames:
     """What a figure is drawn from: besides its own experiment, others that it draws, where they are there."""
     from analysis._frames import with_trials_of
     from analysis._store import MissingExperimentError, find_experiment
 
     for sweep in getattr(figures.find(name), "BESIDE", ()):
         with contextlib.suppress(MissingExperimentError):
-            other = _read(store, find_experiment(store, sweep), _cli.Wanted(), anew)
-            frames = with_trials_of(frames, other)
+            other = find_experiment(store, sweep)
+            if other.id != experiment.id:
+                frames = with_trials_of(frames, _read(store, other, _cli.Wanted(), anew))
     return frames
 
 

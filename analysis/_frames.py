@@ -62,9 +62,8 @@ def with_columns(trials: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
 
 
 def with_trials_of(frames: Frames, other: Frames) -> Frames:
-    """The tables with the trials of another experiment, too, unless they have them; its curves are left out."""
-    more = other.trials[~other.trials.index.isin(frames.trials.index)]
-    return Frames(pd.concat([frames.trials, more]), frames.curves) if len(more) else frames
+    """The tables with the trials of another experiment, too: one that is in both has two rows. Without its curves."""
+    return Frames(pd.concat([frames.trials, other.trials]), frames.curves)
 
 
 def labels(trials: pd.DataFrame) -> pd.Series:

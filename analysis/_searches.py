@@ -22,10 +22,11 @@ def words(trials: pd.DataFrame) -> pd.DataFrame:
 
     ``trials`` has a column ``suggested``; those without a word have no row.
     """
-    split = trials["suggested"].astype(object).str.split(" ").explode().dropna()
+    rows = trials.reset_index(names="trial")
+    split = rows["suggested"].astype(object).str.split(" ").explode().dropna()
     parts = split.str.extract(r"^(?P<search>[^/]+)/(?P<sampler>[^/]+)/(?P<repetition>[^/]+)/(?P<number>\d+)$")
     parts["number"] = parts["number"].astype(int)
-    return parts.join(trials).reset_index(names="trial")
+    return parts.join(rows).reset_index(drop=True)
 
 
 def suggestions(rows: pd.DataFrame) -> pd.DataFrame:

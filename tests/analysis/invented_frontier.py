@@ -11,7 +11,7 @@ import pandas as pd
 from invented_noise import frames_of_invented
 from invented_store import SMALL, Invented, invent, settings
 
-from analysis._frames import Frames
+from analysis._frames import Frames, with_trials_of
 from memory_study import identity
 from memory_study.config import TrialConfig
 
@@ -57,6 +57,12 @@ def frames_of_searches(words: Words, lost: Sequence[TrialConfig] = ()) -> Frames
     return Frames(frames.trials.assign(**columns), frames.curves)
 
 
+def alone(configs: Sequence[TrialConfig]) -> Frames:
+    """The tables of an experiment with these trials that no search has suggested."""
+    frames = frames_of_searches({config: [] for config in configs})
+    return Frames(frames.trials.drop(columns="suggested"), frames.curves)
+
+
 def _with_test_accuracy(invented: Invented) -> Invented:
     invented.scalars["test_accuracy"] = invented.scalars["best_validation_accuracy"] - 0.01
     return invented
@@ -72,7 +78,7 @@ def scene(name: str) -> Frames:
         config = next(iter(words))
         return frames_of_searches({config: words[config]})
     if name == "many":
-        words |= {config: [] for config in settings(range(3), SMALL)}
+        return with_trials_of(frames_of_searches(words), alone(settings(range(3), SMALL)))
     if name == "two panels":
         words |= searched((0, 1), 6, width=64)
     lost = list(words) if name == "all diverged" else list(words)[:1] if name == "troubled" else []

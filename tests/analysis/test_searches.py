@@ -1,0 +1,117 @@
+"""Searches read from the tags of their trials: order, hypervolume, pairs, and the seeds that judge."""
+
+from __future__ import annotations
+
+import invented_frontier
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from invented_store import settings
+from scipy import stats
+
+from analysis import _searches, _settings, figures
+from analysis._frames import Frames, with_trials_of
+from analysis._searches import hypervolume
+
+STEPS = 8
+points = st.lists(st.tuples(st.integers(0, STEPS), st.integers(0, STEPS)), max_size=10)
+
+
+def volume(found: list[tuple[int, int]]) -> float:
+    return hypervolume([x / STEPS for x, _ in found], [y / STEPS for _, y in found])
+
+
+@given(points)
+def test_hypervolume_is_the_area_that_points_dominate_cell_by_cell(found: list[tuple[int, int]]) -> None:
+    cells = sum(
+        any(x <= column and y > row for x, y in found) for column in range(STEPS) for row in range(STEPS)
+    )
+    assert volume(found) == pytest.approx(cells / STEPS**2)
+
+
+@given(points, st.randoms())
+def test_hypervolume_depends_on_no_order_and_never_shrinks(
+    found: list[tuple[int, int]], random: object
+) -> None:
+    shuffled = found.copy()
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert volume(shuffled) == pytest.approx(volume(found))
+    assert volume(found[1:]) <= volume(found) + 1e-12
+
+
+def words_of(frames: Frames) -> pd.DataFrame:
+    return _searches.words(_settings.labelled(frames.trials))
+
+
+def test_the_order_of_a_search_follows_from_its_tags() -> None:
+    found = _searches.suggestions(words_of(invented_frontier.scene("many")))
+    counts = found.groupby(["sampler", "repetition"])["number"].apply(list)
+    assert set(counts.index) == {(sampler, seed) for sampler in ("random", "tpe") for seed in (0, 1, 2)}
+    assert all(numbers == list(range(12)) for numbers in counts)
+    first = found[found["number"] < 4].pivot_table(
+        index=["repetition", "number"], columns="sampler", values="noise"
+    )
+    assert (first["tpe"] == first["random"]).all()  # one trial serves both
+
+
+def test_a_suggestion_that_diverged_adds_nothing() -> None:
+    sound, troubled = (
+        _searches.suggestions(words_of(invented_frontier.scene(name))) for name in ("many", "troubled")
+    )
+    assert len(sound) - len(troubled) == 2  # one trial that served two samplers
+    last = _searches.progress(troubled).groupby(_searches.STUDY)["hypervolume"].last()
+    whole = _searches.progress(sound).groupby(_searches.STUDY)["hypervolume"].last()
+    assert (last.to_numpy() <= whole.to_numpy()).all()
+
+
+def test_samplers_are_compared_in_pairs_of_one_seed_at_equal_cost() -> None:
+    found = _searches.suggestions(words_of(invented_frontier.scene("many")))
+    shorter = found[~((found["sampler"] == "tpe") & (found["repetition"] == 0) & (found["number"] >= 9))]
+    (row,) = _searches.compared(_searches.progress(shorter)).itertuples()
+    assert (row.sampler, row.number, row.repetitions) == ("tpe", 9, 3)
+    first = shorter[shorter["number"] < 9]
+    volumes = first.groupby(["sampler", "repetition"]).apply(
+        lambda rows: hypervolume(rows["noise"], rows["real"])
+    )
+    expected = stats.ttest_rel(volumes["tpe"], volumes["random"])
+    assert row.effect == pytest.approx((volumes["tpe"] - volumes["random"]).mean())
+    assert row.p == pytest.approx(expected.pvalue)
+    assert (row.low, row.high) == pytest.approx(tuple(expected.confidence_interval()))
+
+
+def test_a_front_is_judged_by_the_seeds_that_chose_nothing_and_by_the_test_set() -> None:
+    frames = invented_frontier.scene("many")
+    table = figures.find("frontier").tabulate(frames.trials, frames.curves)
+    front = table[table["what"] == "front"]
+    assert front.groupby("sampler").size().to_dict() == {"random": 3, "tpe": 3}
+    assert set(front["test_seeds"]) == {3}
+    row = front.iloc[0]
+    same = frames.trials[
+        (frames.trials["regularizers"] == row["regularizers"]) & (frames.trials["seed"] >= 1000)
+    ]
+    assert row["test"] == pytest.approx(same.loc[same["corruption"] == "none", "test_accuracy"].mean())
+    assert row["noise"] == pytest.approx(same.loc[same["corruption"] == "randY", "train_accuracy"].mean())
+
+
+def test_of_a_search_that_went_on_the_last_front_is_shown() -> None:
+    words = invented_frontier.searched((0, 1), 6) | {
+        config: [f"abc/tpe/front@3/{place}"]
+        for place in range(4)
+        for config in settings([1000, 1001], [{"dropout": 0.11 + place / 100}])
+    }
+    judged = _searches.judging(words_of(invented_frontier.frames_of_searches(words)))
+    assert {name.partition("@")[2] for name in judged["repetition"]} == {"6"}
+
+
+def test_single_regularizers_are_those_of_the_other_experiment_without_a_suggestion() -> None:
+    alone = invented_frontier.scene("two panels")
+    beside = invented_frontier.alone(settings(range(3), [{"dropout": 0.5}, {}]))
+    both = with_trials_of(alone, beside)
+    figure = figures.find("frontier")
+    singles = figure.tabulate(both.trials, both.curves).query("what == 'single'")
+    assert sorted(singles["regularizers"]) == ["dropout=0.5", "none"]
+    assert singles["panel"].nunique() == 1
+    assert np.isfinite(singles["test"]).all()
+    assert figure.tabulate(alone.trials, alone.curves).query("what == 'single'").empty
