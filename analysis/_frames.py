@@ -15,6 +15,7 @@ from memory_study.record import Tag
 
 CONTROL = "none"
 """The regularizer of a trial that has none."""
+_IN_PROSE = {CONTROL: "no regularizer", "sam": "SAM"}
 _TAGS = tuple(str(tag) for tag in TAGS if tag != Tag.TRIAL)
 _MEASURED_ONLY = (  # change nothing of the training
     "csr_examples", "csr_epochs", "measures", "measured_examples", "sharpness_iterations", "sharpness_tolerance",
@@ -109,8 +110,8 @@ def describe_strengths(regularizers: str) -> str:
 
 
 def pretty(regularizer: str) -> str:
-    """The name of a regularizer in prose."""
-    return "no regularizer" if regularizer == CONTROL else regularizer.replace("_", " ")
+    """The name of a regularizer, or of a combination, in prose."""
+    return " + ".join(_IN_PROSE.get(kind, kind.replace("_", " ")) for kind in regularizer.split(" + "))
 
 
 def counted(number: int, noun: str) -> str:

@@ -42,16 +42,14 @@ _KINDS = {
     "hidden_noise": ("#E69F00", "D"),
     "weight_decay": ("#CC79A7", "v"),
     "adversarial + dropout": ("#D55E00", "P"),
+    # Beyond the papers: Tol's muted palette.
+    "early_stopping": ("#332288", "X"),
+    "label_smoothing": ("#999933", "<"),
+    "mixup": ("#882255", ">"),
+    "sam": ("#44AA99", "p"),
 }
-# For kinds that come later: Tol's muted palette, by place in the alphabet of the unknown.
-_SPARE = (
-    ("#332288", "X"),
-    ("#999933", "<"),
-    ("#882255", ">"),
-    ("#44AA99", "p"),
-    ("#AA4499", "h"),
-    ("#661100", "d"),
-)
+# For kinds that come later, by place in the alphabet of the unknown: the rest of that palette.
+_SPARE = (("#AA4499", "h"), ("#661100", "d"), ("#117733", "H"), ("#DDCC77", "8"))
 
 
 def look() -> AbstractContextManager[None]:
@@ -68,7 +66,7 @@ def regularizer_order(regularizers: Iterable[str]) -> list[str]:
 
 
 def colours_and_markers(regularizers: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """A colour and a marker for each regularizer; those of the papers have the same in every figure."""
+    """A colour and a marker for each regularizer; known ones have the same in every figure."""
     ordered = regularizer_order(regularizers)
     new = [kind for kind in ordered if kind not in _KINDS]
     return {k: _KINDS[k] if k in _KINDS else _SPARE[new.index(k) % len(_SPARE)] for k in ordered}

@@ -80,6 +80,31 @@ def test_c12_stays_open_where_dropout_cannot_be_told_from_the_best() -> None:
     assert re.fullmatch(r"dropout cannot be told from the best: about \d+ more runs", judged.reason)
 
 
+def test_regularizers_beyond_the_paper_are_listed_and_change_nothing_of_the_test() -> None:
+    papers = trials_of(CLEAR, seeds=5)
+    better = {"none": CLEAR["none"], "sam=0.5": (0.99, 0.4), "mixup=1.0": (0.97, 0.9)}
+    more = trials_of(better, seeds=4)  # fewer seeds than the paper's kinds have
+    both = pd.concat([papers, more[more["regularizers"] != "none"]], ignore_index=True)
+    alone, beside = judged_c12(papers).finding, judged_c12(both).finding
+    assert (beside.effect, beside.p, beside.n, beside.against) == (
+        alone.effect,
+        alone.p,
+        alone.n,
+        alone.against,
+    )
+    added = beside.detail.removeprefix(alone.detail)
+    assert re.fullmatch(
+        r"; beyond the paper: SAM loses -2\.\d points \[.*\]; not reaching the cap: mixup", added
+    )
+    assert losses_of(both)["sam"] == pytest.approx(-0.02, abs=0.002)
+
+
+def test_c12_of_nothing_but_regularizers_beyond_the_paper_is_open() -> None:
+    judged = judged_c12(trials_of({"none": (0.97, 0.95), "sam=0.5": (0.99, 0.4)}, seeds=3))
+    assert judged.verdict == "not enough data"
+    assert "SAM loses -2." in judged.finding.detail
+
+
 ALIKE = {"none": (0.97, 0.95)} | {f"{k}=1.0": (0.97, 0.4) for k in ("dropout", "weight_decay", "input_noise")}
 
 
