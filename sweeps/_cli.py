@@ -70,7 +70,7 @@ def _main(sweep: Sweep, argv: Sequence[str]) -> int:
         raise InputError([str(error)]) from None
     todo = difference(question.plan, ledger.entries, retry_failed=settings.retry_failed, limit=settings.limit)
     if settings.dry_run:
-        return _dry_run(question, todo, settings)
+        return _dry_run(question, todo, settings, in_rounds=sweep.rounds is not None)
     problems = list(room_problems(len(todo.train), settings.tracking_uri, settings.log_dir))
     folder = settings.checkpoints if todo.train else None
     if problems := [*problems, *checkpoint_problems(folder)]:
@@ -144,10 +144,12 @@ def _pack(
         raise InputError([str(error)]) from None
 
 
-def _dry_run(question: Question, todo: Todo, settings: Settings) -> int:
+def _dry_run(question: Question, todo: Todo, settings: Settings, in_rounds: bool) -> int:
     joined = settings.address not in ("", "inline")
     machine = cluster(settings, 0, 0, []) if joined else this_machine(settings)
     tasks = _pack(question, todo, settings, machine)
     for line in _report.dry_run(question.plan, todo, tasks, machine, settings.price_per_hour):
         print(line)  # noqa: T201
+    if in_rounds:
+        print("in rounds       at most that, from the beginning: what is trained follows from what is found")  # noqa: T201
     return FINISHED

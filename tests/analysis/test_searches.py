@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import invented_frontier
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from invented_store import settings
+from invented_store import Writer, settings
 from scipy import stats
 
 from analysis import _searches, _settings, figures
+from analysis.__main__ import _with_others
+from analysis._cache import load
 from analysis._frames import Frames, with_trials_of
 from analysis._searches import hypervolume
+from analysis._store import connect, find_experiment
+from memory_study.config import TrialConfig
 
 STEPS = 8
 points = st.lists(st.tuples(st.integers(0, STEPS), st.integers(0, STEPS)), max_size=10)
@@ -115,3 +121,17 @@ def test_single_regularizers_are_those_of_the_other_experiment_without_a_suggest
     assert singles["panel"].nunique() == 1
     assert np.isfinite(singles["test"]).all()
     assert figure.tabulate(alone.trials, alone.curves).query("what == 'single'").empty
+
+
+def test_the_other_experiment_is_read_where_it_is_there(
+    store_with: Callable[[list[TrialConfig]], Writer],
+) -> None:
+    writer = store_with(settings([0, 1], [{}]))
+    store = connect(writer.uri)
+    for name, found in (("other", 4), ("regularization", 4)):  # beside another experiment, and beside itself
+        if name == "other":
+            writer.experiment(name)
+        experiment = find_experiment(store, name)
+        frames = load(store, experiment, [], None)
+        assert len(_with_others(store, experiment, "frontier", frames, True).trials) == found
+    assert _with_others(store, experiment, "capacity", frames, True) is frames

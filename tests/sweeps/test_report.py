@@ -89,6 +89,17 @@ def test_progress_is_the_share_of_the_estimated_work() -> None:
     assert meter.share(Tally(work=2 * whole)) == 1
 
 
+def test_a_later_round_counts_its_own_trials_only() -> None:
+    tasks = pack(PLAN, Machine(CPU, 2), lambda _: FACTS, 10)
+    whole = sum(task.seconds for task in tasks)
+    before = Tally(finished=30, failed=(("t", "no"),), work=100.0)
+    meter = Meter(tasks, before)
+    assert meter.share(before) == 0
+    later = Tally(finished=34, failed=(("t", "no"), ("u", "no")), work=100.0 + whole / 2)
+    assert meter.share(later) == pytest.approx(0.5)
+    assert meter.line(later).startswith("5 of 20 trials · 1 failed · ")
+
+
 def test_a_line_of_progress_says_what_matters() -> None:
     meter = Meter(pack(PLAN, Machine(CPU, 2), lambda _: FACTS), Tally())
     tally = Tally(
