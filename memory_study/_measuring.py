@@ -100,7 +100,7 @@ class Measuring:
             columns[f"train_loss{suffix}"], columns[f"train_accuracy{suffix}"] = found.mean(mask)
         false = self._data.false_labels
         if false is not None:
-            true = found.predicted == self._data.true_labels
+            true = found.predicted == self._data.true_labels[list(rows)]
             columns["corrupted_fitted_false"] = share(found.right, false[list(rows)])
             columns["corrupted_predicted_true"] = share(true, false[list(rows)])
         return _by_replica(columns)
@@ -174,7 +174,7 @@ class Measuring:
     def _parts(self) -> list[slice]:
         """The training set in passes: in one where all replicas share their inputs, else small enough to copy."""
         # A multiple of the passes of `predict` on a CPU, so that these hold the same examples either way.
-        step = 8 * CPU_CHUNK if self._data.has_random_inputs else self._examples
+        step = 8 * CPU_CHUNK if self._data.has_own_inputs else self._examples
         return [slice(start, min(start + step, self._examples)) for start in range(0, self._examples, step)]
 
 

@@ -34,7 +34,7 @@ class Scaling:
 class TrainingData:
     """Inputs and labels as each replica of a stack is trained on them. All tensors are on ``device``.
 
-    ``labels`` and ``corrupted`` are [replica, example], ``true_labels``, those before any corruption, [example].
+    ``labels``, ``corrupted`` and ``true_labels``, those before any corruption, are [replica, example].
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class TrainingData:
         self._inputs = scale(splits.train_inputs).to(device, dtype)
         examples, classes = len(splits.train_labels), len(splits.classes)
         self.classes = classes
-        self.true_labels = splits.train_labels.to(device)
+        self.true_labels = splits.train_labels.to(device).expand(len(configs), -1)
         self._banks = {
             seed: scale(random_inputs(splits.train_inputs.shape, splits.mean, splits.std, seed)).to(
                 device, dtype
@@ -65,13 +65,23 @@ class TrainingData:
             else splits.train_labels
             for c, mask in zip(configs, masks, strict=True)
         ]).to(device)  # fmt: skip
+        self._kept: Tensor | None = None
 
     def __len__(self) -> int:
-        """Training examples."""
-        return self._inputs.shape[0]
+        """Training examples of each replica."""
+        return self.labels.shape[1]
+
+    def only(self, kept: Tensor) -> None:
+        """Go on as if each replica had only these examples of those that it has now: int64 [replica, example]."""
+        self._kept = kept.to(self._device)
+        self.corrupted, self.labels, self.true_labels = (
+            each.gather(1, self._kept) for each in (self.corrupted, self.labels, self.true_labels)
+        )
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with only these replicas, in this order."""
+        self._kept = self._kept if self._kept is None else self._kept[list(rows)]
+        self.true_labels = self.true_labels[list(rows)]
         self._configs = [self._configs[row] for row in rows]
         self.corrupted, self.labels = self.corrupted[list(rows)], self.labels[list(rows)]
 
@@ -85,11 +95,12 @@ class TrainingData:
 
     def batch(self, examples: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs [replica, batch, channel, height, width], a fresh copy, and labels of ``examples`` [replica, batch]."""
-        inputs = self._inputs[examples]
+        places = examples if self._kept is None else self._kept.gather(1, examples)
+        inputs = self._inputs[places]
         for row, config in enumerate(self._configs):
             if config.corruption == "randX":
                 # A whole gather, because picking out the replaced examples would make a GPU wait for their number.
-                noise = self._banks[config.noise_seed][examples[row]]
+                noise = self._banks[config.noise_seed][places[row]]
                 replaced = self.corrupted[row, examples[row], None, None, None]
                 torch.where(replaced, noise, inputs[row], out=inputs[row])
         return inputs, self.labels.gather(1, examples)
@@ -102,17 +113,21 @@ class TrainingData:
         return self.labels != self.true_labels
 
     @property
-    def has_random_inputs(self) -> bool:
-        """Whether any replica has inputs of its own."""
-        return any(config.corruption == "randX" for config in self._configs)
+    def has_own_inputs(self) -> bool:
+        """Whether any replica has inputs of its own: random ones, or only some of those of all."""
+        return self._kept is not None or any(config.corruption == "randX" for config in self._configs)
 
     def parts(self, examples: slice, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Inputs [row or 1, ...] and labels [row, ...] of neighbouring examples for some replicas, in the data set's order.
 
         One row of inputs serves all replicas where none in the stack has corrupted ones.
         """
-        inputs, labels = self._inputs[examples].unsqueeze(0), self.labels[list(rows), examples]
-        if not self.has_random_inputs:
+        labels = self.labels[list(rows), examples]
+        if self._kept is not None:
+            places = torch.arange(len(self), device=self._device)[examples].expand(len(self._configs), -1)
+            return self.batch(places)[0][list(rows)], labels
+        inputs = self._inputs[examples].unsqueeze(0)
+        if not self.has_own_inputs:
             return inputs, labels
         found = []
         for row in rows:

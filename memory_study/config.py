@@ -26,6 +26,7 @@ VALIDATIONS = ("held-out", "test")
 VALIDATION_SCHEDULES = ("every-epoch", "curve")
 DTYPES = ("float32", "float64")
 LABELS = ("data", "example")
+ENDS = ("low", "high")
 _REQUIRED = object()
 
 
@@ -53,7 +54,8 @@ class _Identified:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialConfig(_Identified):
-    """One training run. Equal configs are one trial: noise of level 0 is no noise, a strength of 0 no regularizer.
+    """One training run. Equal configs are one trial: noise of level 0 is no noise, a strength of 0 no regularizer, and
+    without a share or a score no example is dropped.
 
     ``regularizers`` may be given as a mapping; it is kept as pairs, sorted, without strengths of 0; ``csr_epochs``
     and ``measures`` are kept once each, ascending.
@@ -94,6 +96,21 @@ class TrialConfig(_Identified):
         "replica", -1, "seed of the corruption, to train on one noisy data set with many seeds; -1 is the trial's own",
         absent=-1,
     )  # fmt: skip
+    pruning_score: str = _field(
+        "replica",
+        "none",
+        "drop training examples by this score, a file of memory_study/scores, or none",
+        absent="none",
+    )
+    pruned_end: str = _field(
+        "replica", "low", "drop those with the lowest scores (low) or the highest (high)", absent="low"
+    )
+    pruned_share: float = _field(
+        "cohort", 0.0, "share of the training examples that are dropped, below 1", absent=0.0
+    )
+    scoring_epochs: int = _field(
+        "cohort", 10, "epochs of the first training, which scores the examples to be dropped", absent=10
+    )
     model: str = _field(
         "cohort",
         "mlp",
@@ -146,7 +163,10 @@ class TrialConfig(_Identified):
         absent=32,
     )
     sensitivity_class_points: int = _field(
-        "cohort", 8, "the same for its sensitivities between classes, which cost as much for each class", absent=8
+        "cohort",
+        8,
+        "the same for its sensitivities between classes, which cost as much for each class",
+        absent=8,
     )
     sharpness_loss: float = _field(
         "cohort",
@@ -164,6 +184,8 @@ class TrialConfig(_Identified):
     seed: int = _field("replica", 0, "names every random draw: weights, batches, corruption, noise")
 
     def __post_init__(self) -> None:
+        from memory_study import scores  # its listing needs no torch
+
         if self.model == "cnn":
             object.__setattr__(self, "model", "cnn-keras")
         for field in fields(self):
@@ -181,6 +203,12 @@ class TrialConfig(_Identified):
         if self.corruption == "none" or self.corruption_seed == self.seed:
             object.__setattr__(self, "corruption_seed", -1)
         object.__setattr__(self, "measures", tuple(sorted(set(self.measures))))
+        sound = self.pruning_score in ("none", *scores.names()) and 0 <= self.pruned_share < 1
+        if sound and (self.pruning_score == "none" or self.pruned_share == 0):
+            for name in ("pruning_score", "pruned_share", "scoring_epochs"):
+                object.__setattr__(self, name, ABSENT[name])
+        if self.pruning_score in ("none", "random"):
+            object.__setattr__(self, "pruned_end", "low")
         found = list(_problems(self))
         if found:
             raise ConfigError(found)
@@ -201,6 +229,11 @@ class TrialConfig(_Identified):
         return self.seed if self.corruption_seed == -1 else self.corruption_seed
 
     @property
+    def kept_examples(self) -> int:
+        """Training examples that are left after some are dropped."""
+        return self.train_size - round(self.pruned_share * self.train_size)
+
+    @property
     def shared(self) -> tuple[Value, ...]:
         """The values of all cohort fields: trials stack exactly when these are equal."""
         return tuple(getattr(self, name) for name in COHORT_FIELDS)
@@ -213,6 +246,9 @@ class TrialConfig(_Identified):
         if 0 < self.corruption_level < 1:
             noise += f" {self.corruption_level:g}"
         net = f"{self.model} {self.width} · {self.train_size} examples"
+        if self.pruned_share:
+            which = "" if self.pruning_score == "random" else f"{self.pruned_end} "
+            net = f"{100 * self.pruned_share:g} % dropped, {which}{self.pruning_score.replace('_', ' ')}"
         return f"{kinds or net} · {noise} · seed {self.seed}"
 
     def params(self) -> dict[str, str]:
@@ -230,11 +266,12 @@ ABSENT: Mapping[str, Value] = MappingProxyType(
 
 def _problems(c: TrialConfig) -> Iterator[str]:
     """Yield a line for every rule that config ``c`` breaks."""
-    from memory_study import measures, regularizers  # their listings need no torch
+    from memory_study import measures, regularizers, scores  # their listings need no torch
 
     choices = {
         "corruption": CORRUPTIONS, "model": MODELS, "input_scaling": INPUT_SCALINGS,
         "validation": VALIDATIONS, "validation_schedule": VALIDATION_SCHEDULES, "dtype": DTYPES, "labels": LABELS,
+        "pruned_end": ENDS, "pruning_score": ("none", *scores.names()),
     }  # fmt: skip
     for name, allowed in choices.items():
         if getattr(c, name) not in allowed:
@@ -243,7 +280,7 @@ def _problems(c: TrialConfig) -> Iterator[str]:
         "train_size": 1, "width": 1, "depth": 0, "batch_size": 1, "epochs": 1, "seed": 0, "split_seed": 0,
         "image_size": 0, "crop": 0, "halving_epochs": 0, "csr_examples": 0, "csr_iterations": 1,
         "validation_size": 0, "corruption_seed": -1, "measured_examples": 1, "sharpness_iterations": 1,
-        "sensitivity_points": 1, "sensitivity_class_points": 1,
+        "sensitivity_points": 1, "sensitivity_class_points": 1, "scoring_epochs": 1,
     }  # fmt: skip
     for name, least in at_least.items():
         if getattr(c, name) < least:
@@ -262,9 +299,14 @@ def _problems(c: TrialConfig) -> Iterator[str]:
             f"--validation-size {c.validation_size} would cut a test set short, whose examples may be in any order; "
             "leave it out, or use --validation held-out"
         )
-    if c.model.startswith("cnn") and (c.train_size - 1) % max(c.batch_size, 1) == 0:
+    if not 0 <= c.pruned_share < 1 or c.kept_examples < 1:
+        yield f"--pruned-share {c.pruned_share:g} of {c.train_size} examples leaves none; use 0 <= share < 1"
+    elif c.model.startswith("cnn") and any(
+        (size - 1) % max(c.batch_size, 1) == 0 for size in (c.train_size, c.kept_examples)
+    ):
+        kept = f", of which {c.kept_examples} are kept," if c.pruned_share else ""
         yield (
-            f"--train-size {c.train_size} in batches of {c.batch_size} leaves a batch of one example, which batch "
+            f"--train-size {c.train_size}{kept} in batches of {c.batch_size} leaves a batch of one example, which batch "
             "normalization cannot train on; use another --batch-size"
         )
     if not (c.learning_rate > 0 and math.isfinite(c.learning_rate)):
@@ -284,6 +326,8 @@ def _problems(c: TrialConfig) -> Iterator[str]:
         yield f"--csr-epochs {identity.to_text(c.csr_epochs)} leave the training; use epochs from 0 to {c.epochs}"
     if "loss_sensitivity" in c.measures:
         yield from _sensitivity_problems(c)
+    if c.pruning_score == "loss_sensitivity":
+        yield from _unrolling_problems(c, "--pruning-score loss_sensitivity")
     if "filters" in c.measures and not c.model.startswith("cnn"):
         yield f"--measures filters looks at convolutions, and {c.model} has none; use --model cnn-keras, or leave it out"
     for name in sorted(set(c.measures) - set(measures.names())):
@@ -293,14 +337,19 @@ def _problems(c: TrialConfig) -> Iterator[str]:
 
 
 def _sensitivity_problems(c: TrialConfig) -> Iterator[str]:
-    """Yield a line for all that keeps the training of ``c`` from being unrolled."""
-    if c.model != "mlp":
-        yield f"--measures loss_sensitivity unrolls the training of an MLP, not of {c.model}; use --model mlp"
+    """Yield a line for all that keeps the loss sensitivity of ``c`` from being measured."""
+    yield from _unrolling_problems(c, "--measures loss_sensitivity")
     if c.dtype != "float64":
         yield f"--measures loss_sensitivity loses its digits in {c.dtype}; use --dtype float64"
+
+
+def _unrolling_problems(c: TrialConfig, asked: str) -> Iterator[str]:
+    """Yield a line for all that keeps the training of ``c`` from being unrolled, as the flag ``asked`` wants it."""
+    if c.model != "mlp":
+        yield f"{asked} unrolls the training of an MLP, not of {c.model}; use --model mlp"
     if c.regularizers:
         kinds = ", ".join(kind for kind, _ in c.regularizers)
-        yield f"--measures loss_sensitivity unrolls plain SGD, with or without momentum, not {kinds}; use no regularizer"
+        yield f"{asked} unrolls plain SGD, with or without momentum, not {kinds}; use no regularizer"
 
 
 def flag(name: str) -> str:

@@ -85,6 +85,8 @@ SCALARS: Mapping[str, str] = {
     "sharpness_matched_loss": "train_loss after that epoch",
     "sharpness_matched_epoch": "that epoch; absent, as the three before, from a trial that never gets there",
     "peak_memory_bytes": "most bytes that torch reserved on the GPU while its cohort trained, all trials; absent on a CPU",
+    "flipped_auroc": "chance that the score by which examples were dropped is higher for a false label than for a true one",
+    "scoring_seconds": "the trial's share of the seconds of the first training and of scoring its examples",
     "measure_seconds": "its share of the seconds of the measures that its config asks for; absent without any",
     "filter_low_frequency": "mean share of a first-layer filter's spectral energy at no more than one period a filter, in [0, 1]",
     "filter_low_frequency_initial": "the same before training; 0.36 is expected of independent weights in 5x5 filters",
@@ -99,13 +101,15 @@ SOMETIMES = frozenset(
         "resumed_epoch",
         "peak_memory_bytes",
         "measure_seconds",
+        "flipped_auroc",
+        "scoring_seconds",
         *_FILTERS,
         *_SHARPNESS,
         "sensitivity_finite",
         "sensitivity_off_diagonal",
     }
 )
-"""Scalars that only some trials have: interrupted ones, or those whose config asks for a further measure."""
+"""Scalars that only some trials have: interrupted ones, those that drop examples, those with a further measure."""
 
 ARRAYS: Mapping[str, str] = {
     "train_right": "bool [example]: which of the first measured_examples of the training set are predicted as their label",

@@ -9,6 +9,7 @@ import torch
 
 from memory_study import datasets
 from memory_study._checkpoint import Checkpoints
+from memory_study._pruning import prune
 from memory_study.cohort import Cohort
 from memory_study.export import serialize
 from memory_study.record import Record
@@ -42,10 +43,14 @@ def run_cohort(
     peak = PeakMemory(torch.device(device))
     with torch.no_grad():
         beat = heartbeat or (lambda epoch: None)
-        histories = train(cohort, splits, torch.device(device), leave, beat, checkpoints)
+        pruned = prune(cohort, splits, torch.device(device))
+        kept = {trial: each.kept for trial, each in pruned.items()}
+        histories = train(cohort, splits, torch.device(device), leave, beat, checkpoints, kept)
         if keep_models and any(history.model is None for history in histories.values()):
             # Trials had left by the time of a checkpoint that kept no nets.
-            histories = train(cohort, splits, torch.device(device), leave, beat)
+            histories = train(cohort, splits, torch.device(device), leave, beat, kept=kept)
+    for trial, each in pruned.items():
+        histories[trial].scalars.update(each.scalars)
     for history in histories.values():
         history.scalars.update(peak.scalars())
     return [histories[c.id].record() for c in cohort.configs]

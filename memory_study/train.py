@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -43,7 +44,15 @@ class _Term(NamedTuple):
 class Training:
     """A cohort in training. Rows of the stack are ordered by regularizer, so that each acts on few, long runs."""
 
-    def __init__(self, cohort: Cohort, splits: Splits, device: torch.device) -> None:
+    def __init__(
+        self,
+        cohort: Cohort,
+        splits: Splits,
+        device: torch.device,
+        kept: Mapping[str, Tensor] = MappingProxyType({}),
+    ) -> None:
+        """``kept``: by trial id, which training examples it keeps: int64 [example], as many for each; if empty, all."""
+
         def order(config: TrialConfig) -> tuple[object, ...]:
             return (
                 sorted(dict(config.regularizers), reverse=True),
@@ -58,6 +67,8 @@ class Training:
         self.device, self.dtype = device, getattr(torch, self.shared.dtype)
         self.scaling = Scaling(self.shared, splits)
         self.data = TrainingData(self.configs, splits, self.scaling, device, self.dtype)
+        if kept:
+            self.data.only(torch.stack([kept[config.id] for config in self.configs]))
         image = splits.train_inputs.shape[1:]
         self.network = models.create(self.shared, (image[0], image[1], image[2]), len(splits.classes))
         like = torch.empty(0, device=device, dtype=self.dtype)
@@ -235,13 +246,14 @@ def train(
     leave: Callable[[Training, list[int]], None],
     heartbeat: Callable[[int], None],
     checkpoints: Checkpoints | None = None,
+    kept: Mapping[str, Tensor] = MappingProxyType({}),
 ) -> dict[str, History]:
     """Train ``cohort`` to its end, from where ``checkpoints`` left it, and return each trial's history.
 
     ``leave(training, rows)`` is called with replicas just before they leave the stack, ``heartbeat(epoch)`` after
-    every epoch.
+    every epoch; ``kept`` is for :class:`Training`.
     """
-    training = Training(cohort, splits, device)
+    training = Training(cohort, splits, device, kept)
     if not all(measure.resumable for measure in training.measures):
         checkpoints = None
     states = (load(data, cohort, device) for data in checkpoints.states()) if checkpoints else iter(())

@@ -43,15 +43,16 @@ FLOATS = [name for name, field in FIELDS.items() if field.type == "float"]
 @pytest.mark.parametrize("name", FLOATS)
 def test_a_whole_number_is_the_same_trial_as_an_integer_and_as_a_float(name):
     noise = {"corruption": "randY", "corruption_level": 1}
-    whole = 0 if "momentum" in name else 1
+    whole = 0 if "momentum" in name or name == "pruned_share" else 1
     one, other = (TrialConfig(**noise | {name: kind(whole)}) for kind in (int, float))
     assert one.id == other.id
     assert one.params() == other.params()
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in FLOATS if name not in ("learning_rate", "batch_norm_epsilon")]
-)
+ABOVE_ZERO = ("learning_rate", "batch_norm_epsilon", "sharpness_loss", "sharpness_tolerance")
+
+
+@pytest.mark.parametrize("name", [name for name in FLOATS if name not in ABOVE_ZERO])
 def test_minus_zero_is_zero(name):
     assert TrialConfig(**{name: -0.0}).id == TrialConfig(**{name: 0.0}).id
 
@@ -68,9 +69,9 @@ def test_every_field_counts_in_the_id():
         "dataset": "mnist", "dataset_digest": "ab", "validation": "test", "corruption": "randY", "model": "cnn-zhang",
         "input_scaling": "unit", "regularizers": {"dropout": 0.5}, "csr_epochs": (1,), "dtype": "float64",
         "stop_at_convergence": True, "validation_schedule": "curve", "measures": ("training_examples",),
-        "corruption_seed": 7, "labels": "example",
+        "corruption_seed": 7, "labels": "example", "pruning_score": "el2n", "pruned_end": "high",
     }  # fmt: skip
-    base = TrialConfig(corruption="randX", corruption_level=0.25)
+    base = TrialConfig(corruption="randX", corruption_level=0.25, pruning_score="loss", pruned_share=0.25)
     ids = {base.id}
     for name in FIELDS:
         value = other.get(name)
@@ -78,6 +79,36 @@ def test_every_field_counts_in_the_id():
             value = getattr(base, name) + (0.125 if name in FLOATS else 1)
         ids.add(replace(base, **{name: value}).id)
     assert len(ids) == len(FIELDS) + 1
+
+
+def test_a_trial_that_drops_nothing_is_the_unpruned_one_and_chance_has_no_ends():
+    plain = TrialConfig()
+    for dropping in (
+        {"pruning_score": "loss"},
+        {"pruned_share": 0.5},
+        {"pruned_end": "high", "scoring_epochs": 3},
+    ):
+        assert TrialConfig(**dropping) == plain
+    half = TrialConfig(pruning_score="random", pruned_share=0.5)
+    assert replace(half, pruned_end="high") == half
+    assert (half.kept_examples, plain.kept_examples) == (500, 1000)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_an_unknown_score_is_refused_whatever_it_drops(share):
+    with pytest.raises(
+        ConfigError, match=r"--pruning-score 'magic' is not known; choose from none, el2n, forgetting"
+    ):
+        TrialConfig(pruning_score="magic", pruned_share=share)
+
+
+def test_what_cannot_be_pruned_is_refused():
+    with pytest.raises(ConfigError, match=r"--pruned-share 0\.9 of 3 examples leaves none"):
+        TrialConfig(train_size=3, pruning_score="loss", pruned_share=0.9)
+    with pytest.raises(ConfigError, match=r"--pruning-score loss_sensitivity unrolls .* not of cnn-zhang"):
+        TrialConfig(model="cnn-zhang", pruning_score="loss_sensitivity", pruned_share=0.5)
+    with pytest.raises(ConfigError, match="of which 257 are kept, in batches of 128 leaves a batch of one"):
+        TrialConfig(model="cnn-zhang", train_size=300, pruning_score="loss", pruned_share=43 / 300)
 
 
 def test_the_seed_of_the_corruption_counts_only_where_there_is_one_of_its_own():
@@ -153,7 +184,7 @@ def test_a_cohort_has_the_same_id_in_any_order_and_another_one_for_other_trials(
 
 @pytest.mark.parametrize("name", COHORT_FIELDS)
 def test_trials_that_disagree_on_a_cohort_field_are_no_cohort(name):
-    base = TrialConfig()
+    base = TrialConfig(pruning_score="loss", pruned_share=0.25)
     other = {
         "csr_epochs": (1,),
         "measures": ("training_examples",),
