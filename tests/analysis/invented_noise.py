@@ -172,14 +172,8 @@ def _noise(seeds: int, **shared: object) -> list[TrialConfig]:
 
 
 def _examples(seeds: int, **shared: object) -> list[TrialConfig]:
-    return noisy(
-        range(8 * seeds),
-        (0.0, 1.0),
-        measures=("training_examples",),
-        corruption_seed=99,
-        csr_examples=0,
-        **shared,
-    )
+    asked = {"measures": ("training_examples",), "csr_examples": 0, **shared}
+    return [replace(config, corruption_seed=99) for config in noisy(range(8 * seeds), (0.0, 1.0), **asked)]  # type: ignore[arg-type]
 
 
 @cache
