@@ -86,19 +86,16 @@ def _policy(style: str) -> str:
 
 
 def _summary(judged: Sequence[Judged]) -> str:
-    """How many tests came out how, and for how many claims there is nothing yet."""
+    """How many findings came out how, and on how many claims there is nothing yet."""
     seen = [j for j in judged if j.finding.panel]
     counts = Counter(j.verdict for j in seen)
     verdicts = ", ".join(f"{counts[verdict]} {verdict}" for verdict in _KINDS if counts[verdict])
-    tested = {j.finding.claim for j in seen}
-    absent = {j.finding.claim for j in judged} - tested
-    parts = (
-        [f"{_frames.counted(len(seen), 'test')} of {_frames.counted(len(tested), 'claim')}: {verdicts}."]
-        if seen
-        else []
-    )
-    parts += [f"Nothing yet on {_frames.counted(len(absent), 'claim')}."] if absent else []
-    return " ".join(parts)
+    on = {j.finding.claim for j in seen}
+    absent = {j.finding.claim for j in judged} - on
+    number, claims_seen = _frames.counted(len(seen), "finding"), _frames.counted(len(on), "claim")
+    found = f"{number} on {claims_seen}: {verdicts}." if seen else ""
+    missing = f"Nothing yet on {_frames.counted(len(absent), 'claim')}." if absent else ""
+    return " ".join(filter(None, (found, missing)))
 
 
 def _claim(claim: str, judged: Sequence[Judged]) -> Mapping[str, object]:
@@ -110,7 +107,7 @@ def _row(judged: Judged) -> Mapping[str, object]:
     cells = _claims_table.cells(judged)
     where = " · ".join(filter(None, (judged.finding.panel, judged.finding.part)))
     return {
-        "cells": [where, *(cells[name] for name in _COLUMNS)] if where else [],
+        "cells": [where, *(cells[name] for name in _COLUMNS)] if judged.finding.panel else [],
         "verdict": judged.verdict,
         "kind": _KINDS[judged.verdict],
         "reason": judged.reason,
@@ -143,8 +140,7 @@ def _provenance_tables(made: Made) -> Iterator[Table]:
         yield _table("Trials that failed and were not finished since, by their last error", errors)
     yield _table("What trained the trials", _provenance.environments(made.sources))
     yield _table("Data", _provenance.data(made.sources))
-    with_what = pd.DataFrame(_provenance.analysis().items(), columns=["analysis", "version"])
-    yield _table("What computed and drew this page", with_what)
+    yield _table("What computed and drew this page", pd.DataFrame([_provenance.analysis()]))
 
 
 def _table(caption: str, frame: pd.DataFrame, note: str = "") -> Table:

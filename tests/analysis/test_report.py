@@ -221,7 +221,7 @@ def test_text_of_the_store_stays_text(store_with: Write, tmp_path: Path) -> None
     for run in runs:
         for tag in (Tag.SWEEP, Tag.CODE, Tag.DIRTY, Tag.DEVICE, Tag.PYTHON, Tag.TORCH, Tag.ERROR):
             writer.client.set_tag(run, str(tag), f"{tag} {HOSTILE}")
-    page = Page(report(writer, tmp_path, "--no-log", "--experiment", HOSTILE))
+    page = Page(report(writer, tmp_path, "claims", "regularization", "--no-log", "--experiment", HOSTILE))
     assert not page.faults
     assert not page.all("script")
     assert all(link.startswith("data:image/png;base64,") for link in page.loaded())
