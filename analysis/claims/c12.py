@@ -164,7 +164,9 @@ def _finding(result: Capped, runs: int, others: Capped | None = None) -> Finding
         missing, more = f"{kinds} at the {CAP:.0%} cap, needs 2 and the control", no_number
     shared = replace(_BLANK, panel=result.panel, n=result.seeds)
     if missing:
-        return replace(shared, missing=missing, more_runs=more, detail=_beyond(result) + _besides(others))
+        return replace(
+            shared, missing=missing, more_runs=more, detail=_joined(_unreached(result), _besides(others))
+        )
     order = np.argsort(result.losses.mean(axis=1), kind="stable")
     best, worst = order[0], order[-1]
     span = result.losses[worst] - result.losses[best]
@@ -180,7 +182,7 @@ def _finding(result: Capped, runs: int, others: Capped | None = None) -> Finding
         shared, effect=100 * effect, low=100 * low, high=100 * high, p=p, against=against,
         undecided="" if high < MARGIN else undecided or ("" if low > 0 else "the regularizers cannot be told apart"),
         more_runs=more_runs,
-        detail=f"{_detail(result)} of clean accuracy at the {CAP:.0%} cap{_beyond(result)}{_besides(others)}",
+        detail=_joined(f"{_detail(result)} of clean accuracy at the {CAP:.0%} cap", _unreached(result), _besides(others)),
     )  # fmt: skip
 
 
@@ -222,8 +224,14 @@ def _besides(others: Capped | None) -> str:
     if others is None or not (others.regularizers or others.beyond):
         return ""
     judged = others.seeds >= SEEDS_NEEDED and others.regularizers
-    return f"; beyond the paper: {_detail(others) if judged else 'too few seeds'}{_beyond(others)}"
+    losses = _detail(others) if judged else "too few seeds" if others.regularizers else ""
+    return f"beyond the paper: {_joined(losses, _unreached(others))}"
 
 
-def _beyond(result: Capped) -> str:
-    return f"; not reaching the cap: {', '.join(map(_frames.pretty, result.beyond))}" if result.beyond else ""
+def _unreached(result: Capped) -> str:
+    return f"not reaching the cap: {', '.join(map(_frames.pretty, result.beyond))}" if result.beyond else ""
+
+
+def _joined(*parts: str) -> str:
+    """Those that say something."""
+    return "; ".join(filter(None, parts))
