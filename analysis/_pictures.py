@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 
-def as_lists(image: NDArray[np.generic]) -> list[object]:
-    """An image [channel, height, width] as nested lists [row][column], of numbers or of three of them (RGB).
+def to_text(images: NDArray[np.generic]) -> str:
+    """Images [..., channel, height, width] as JSON: [...][row][column] of numbers, or of three of them (RGB).
 
-    Channels that are neither one nor three are averaged: there is no colour to show them in.
+    Channels that are neither one nor three are averaged: there is no colour to show them in. Fractions keep four digits.
     """
-    picture = np.moveaxis(image, 0, -1) if image.shape[0] == 3 else image.mean(axis=0)
-    whole = (
-        picture.astype(image.dtype) if image.shape[0] == 1 else picture
-    )  # of one channel there is nothing to round
-    return list(whole.tolist())
+    pictures = np.moveaxis(images, -3, -1) if images.shape[-3] == 3 else images.mean(axis=-3)
+    whole = np.issubdtype(images.dtype, np.integer)
+    return json.dumps(pictures.round().astype(int).tolist() if whole else _rounded(pictures.tolist()))
+
+
+def from_text(text: str) -> NDArray[np.float64]:
+    """What :func:`to_text` wrote."""
+    return np.array(json.loads(text), dtype=np.float64)
+
+
+def _rounded(values: Any) -> Any:
+    return [_rounded(each) for each in values] if isinstance(values, list) else float(f"{values:.4g}")
 
 
 def show(axes: Axes, image: NDArray[np.float64]) -> None:

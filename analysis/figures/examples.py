@@ -50,7 +50,7 @@ def tabulate(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     """One row per panel, kind of data ("none" is real, "chance" the reference) and place, the easiest first, from 1.
 
     ``rate``: share of nets that are wrong, of ``seeds`` (with the interval of the draws where it is chance). ``example``:
-    its place in the training set; ``label`` and ``image`` (grey or RGB, 0 to 255) of the real ones that are drawn.
+    its place in the training set; ``label`` and ``image`` (JSON: grey or RGB, 0 to 255) of the real ones that are drawn.
     A kind of data without any sound trial has one row, with no place.
     """
     rows = [row for panel, kinds in _examples.by_panel(trials) for row in _rows(panel, kinds)]
@@ -80,7 +80,7 @@ def _example(answers: Answers, example: int) -> dict[str, object]:
     if answers.labels is not None:
         found["label"] = answers.labels[example]
     if answers.images is not None:
-        found["image"] = _pictures.as_lists(answers.images[example])
+        found["image"] = _pictures.to_text(answers.images[example])
     return found
 
 
@@ -171,4 +171,4 @@ def _draw_ends(part: SubFigure, pictured: pd.DataFrame) -> None:
         for axes, (_, row) in zip(block.subplots(2, columns).flat, rows.iterrows(), strict=False):
             label = f"{row['label']}: " if pd.notna(row["label"]) else ""
             axes.set_title(f"{label}{100 * row['rate']:.3g} %", fontsize=8, loc="center", pad=2)
-            _pictures.show(axes, np.array(row["image"]) / 255)
+            _pictures.show(axes, _pictures.from_text(row["image"]) / 255)

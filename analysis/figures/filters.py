@@ -39,7 +39,7 @@ def tabulate(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     """One row per panel and ``kind`` of data: "none" is real, then kinds of noise at their highest level, then "initial".
 
     ``share``: low-frequency share after training, ``initial`` before, with intervals over ``seeds``. ``filters``: those of
-    ``seed``, [filter][row][column], of numbers or of RGB. Of "initial" there are filters only.
+    ``seed`` as JSON, [filter][row][column] of numbers or of RGB. Of "initial" there are filters only.
     """
     trials = _noise.by_kind(_frames.with_columns(trials, COLUMNS))
     trials = trials[trials["filters"].notna() | trials["diverged"].fillna(0).gt(0)]
@@ -88,7 +88,7 @@ def _numbers(rows: pd.DataFrame) -> dict[str, object]:
 def _pictured(rows: pd.DataFrame, common: set[int], array: str) -> dict[str, object]:
     """The filters of one trial, and its seed."""
     chosen = rows[rows["seed"] == (min(common) if common else rows["seed"].iloc[0])].iloc[0]
-    return {"seed": chosen["seed"], "filters": [_pictures.as_lists(each) for each in chosen[array]]}
+    return {"seed": chosen["seed"], "filters": _pictures.to_text(chosen[array])}
 
 
 def describe(table: pd.DataFrame) -> str:
@@ -137,10 +137,11 @@ def _name(row: pd.Series) -> str:
 def _draw_filters(part: SubFigure, rows: pd.DataFrame) -> None:
     """A mosaic for each kind of data, the initial state first."""
     ordered = pd.concat([rows[rows["kind"] == INITIAL], rows[rows["kind"] != INITIAL]])
-    columns = int(np.ceil(np.sqrt(max(map(len, ordered["filters"])))))
+    filters = [_pictures.from_text(text) for text in ordered["filters"]]
+    columns = int(np.ceil(np.sqrt(max(map(len, filters)))))
     grid = part.subplots(1, len(ordered), squeeze=False)[0]
-    for axes, (_, row) in zip(grid, ordered.iterrows(), strict=True):
-        _pictures.show(axes, _pictures.mosaic(np.array(row["filters"], dtype=float), columns))
+    for axes, each, (_, row) in zip(grid, filters, ordered.iterrows(), strict=True):
+        _pictures.show(axes, _pictures.mosaic(each, columns))
         axes.set_title(_name(row), loc="center")
 
 
