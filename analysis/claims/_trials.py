@@ -30,6 +30,11 @@ def by_kind(
         yield str(panel), str(kind), group
 
 
+def with_labels(trials: pd.DataFrame, labels: str) -> pd.DataFrame:
+    """The trials with the data set's classes ("data"), or with one for each example ("example")."""
+    return trials[_frames.with_columns(trials, ("labels",))["labels"].fillna("data") == labels]
+
+
 def _most_measured_first(trials: pd.DataFrame, columns: set[str]) -> pd.DataFrame:
     """First the trials that have most of the columns, then those with critical samples of more examples, then by id.
 
