@@ -1,7 +1,7 @@
 """Does the training loss depend on few examples in real data, and on all of them in noise?
 
 Run:    python -m sweeps.sensitivity --scale smoke | laptop | paper
-Cost:   smoke 5 trials, laptop 50 trials, paper 50 trials
+Cost:   smoke 5 trials, laptop 25 trials, paper 50 trials
 Expect: Arpit et al. 2017, figures 3 and 4: after 1000 steps the Gini coefficient of the examples' loss sensitivities is
         about .6 on real data and .2 on random inputs and on random labels; the loss of a class depends on examples of
         all classes in real data, on its own ones in noise.
@@ -51,7 +51,7 @@ _NET: Mapping[str, object] = {
     "csr_examples": 0, "validation_schedule": "curve",
 }  # fmt: skip
 _DIGITS: Mapping[str, object] = {
-    **_NET, "seeds": tuple(range(10)), "dataset": "mnist", "image_size": 14, "train_size": 1000, "batch_size": 100,
+    **_NET, "dataset": "mnist", "image_size": 14, "train_size": 1000, "batch_size": 100,
     "validation_size": 2000,
 }  # fmt: skip
 SCALES: Mapping[str, Mapping[str, object]] = {
@@ -59,8 +59,10 @@ SCALES: Mapping[str, Mapping[str, object]] = {
         **_NET, "seeds": (0,), "train_size": 100, "batch_size": 20, "epochs": 10, "sensitivity_points": 16,
         "sensitivity_class_points": 4,
     },
-    "laptop": {**_DIGITS, "epochs": 100},
-    "paper": {**_DIGITS, "epochs": 1000},
+    "laptop": {
+        **_DIGITS, "seeds": tuple(range(5)), "epochs": 100, "sensitivity_points": 20, "sensitivity_class_points": 4,
+    },
+    "paper": {**_DIGITS, "seeds": tuple(range(10)), "epochs": 1000},
 }  # fmt: skip
 
 
