@@ -13,6 +13,7 @@ sys.path.insert(
 )  # for the tests' own helper modules, whatever pytest's import mode
 
 from mlflow_server import Server
+from ray_nodes import Nodes
 
 from memory_study.config import TrialConfig
 from memory_study.record import Record, Tag
@@ -105,12 +106,55 @@ def start(here: Path) -> Callable[..., subprocess.Popen[str]]:
     return call
 
 
+PATCH = """
+import os, sys, time
+from importlib.machinery import PathFinder
+
+{change}
+
+class Patch:
+    def find_spec(self, name, path, target=None):
+        if name != "{module}":
+            return None
+        spec = PathFinder.find_spec(name, path)
+        load = spec.loader.exec_module
+        def exec_module(module):
+            load(module)
+            change(module)
+        spec.loader.exec_module = exec_module
+        return spec
+
+sys.meta_path.insert(0, Patch())
+"""
+"""A module that Python imports first: what changes another one, in whatever process imports it."""
+
+
+@pytest.fixture
+def patched(here: Path) -> Callable[[str, str], str]:
+    """The PYTHONPATH that makes ``change(module)`` be called for a module wherever it is imported."""
+
+    def path(module: str, change: str) -> str:
+        (here / "site").mkdir()
+        (here / "site" / "sitecustomize.py").write_text(PATCH.format(module=module, change=change))
+        return f"{here / 'site'}{os.pathsep}{ROOT}"
+
+    return path
+
+
 @pytest.fixture
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """An MLflow server on SQLite."""
     running = Server(tmp_path_factory.mktemp("server"))
     yield running
     running.stop()
+
+
+@pytest.fixture
+def nodes() -> Iterator[Nodes]:
+    """A head of a cluster without CPUs; tests add nodes to it."""
+    running = Nodes()
+    yield running
+    running.end()
 
 
 @pytest.fixture

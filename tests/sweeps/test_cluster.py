@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,13 +14,6 @@ ROOT = Path(__file__).parents[2]
 NOISE = ("-m", "sweeps.noise", "--scale", "smoke", "--checkpoint-seconds", "0")
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def nodes() -> Iterator[Nodes]:
-    running = Nodes()
-    yield running
-    running.end()
 
 
 def drive(nodes: Nodes, folder: Path, *argv: str, code: Path = ROOT) -> subprocess.CompletedProcess[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import subprocess
 import time
@@ -14,6 +13,7 @@ import pytest
 from mlflow_server import Server
 
 Start = Callable[..., "subprocess.Popen[str]"]
+Patched = Callable[[str, str], str]
 
 SMOKE = ("--scale", "smoke")
 SPARE = 90 * 2**20
@@ -124,49 +124,65 @@ def test_a_disk_that_is_full_from_the_start_is_told_at_once(start: Start, small_
     assert len(err.splitlines()) == 1
 
 
-DEADLY = '''
-import sys
-from importlib.machinery import PathFinder
+DEADLY = """
+def change(module):
+    real = module.run_cohort
+    def run_cohort(cohort, **options):
+        if any(dict(c.regularizers).get("dropout") == 0.5 and c.corruption == "none" for c in cohort.configs):
+            os._exit(1)
+        return real(cohort, **options)
+    module.run_cohort = run_cohort
+"""
+"""One trial takes its process down."""
 
-class Patch:
-    """Wraps run_cohort, in whatever process imports it, so that one trial takes its process down."""
-
-    def find_spec(self, name, path, target=None):
-        if name != "memory_study.run":
-            return None
-        spec = PathFinder.find_spec(name, path)
-        load = spec.loader.exec_module
-        def exec_module(module):
-            load(module)
-            real = module.run_cohort
-            def run_cohort(cohort, **options):
-                if any(dict(c.regularizers).get("dropout") == 0.5 and c.corruption == "none" for c in cohort.configs):
-                    import os
-                    os._exit(1)
-                return real(cohort, **options)
-            module.run_cohort = run_cohort
-        spec.loader.exec_module = exec_module
-        return spec
-
-sys.meta_path.insert(0, Patch())
-'''
+LOST = """
+def change(module):
+    real = module.Folder.write
+    def write(self, name, trials, epoch, state):
+        real(self, name, trials, epoch, state)
+        with open(os.environ["DEATHS"], "a+") as deaths:
+            deaths.seek(0)
+            if len(deaths.readlines()) < 5:
+                print(epoch, file=deaths, flush=True)
+                os._exit(1)
+    module.Folder.write = write
+"""
+"""The first five processes that keep the state of a training die of it."""
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_trial_that_takes_its_worker_down_every_time_fails_alone(
-    here: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+    here: Path, start: Start, patched: Patched
 ) -> None:
     import sqlite3
 
-    site = here / "site"
-    site.mkdir()
-    (site / "sitecustomize.py").write_text(DEADLY)
-    root = Path(__file__).parents[2]
-    process = start(*SMOKE, "--cpus", "2", "--max-cohort", "4", PYTHONPATH=f"{site}{os.pathsep}{root}")
+    path = patched("memory_study.run", DEADLY)
+    process = start(*SMOKE, "--cpus", "2", "--max-cohort", "4", PYTHONPATH=path)
     out, err = process.communicate(timeout=800)
     assert process.returncode == 1, out + err
     assert "dropout 0.5 · real · seed 0: its worker died 3 times" in out
     with sqlite3.connect(here / "mlflow.db") as connection:
         counts = dict(connection.execute("select status, count(*) from runs group by status"))
     assert counts == {"FINISHED": 7, "FAILED": 1}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_trial_whose_machines_are_lost_one_after_the_other_goes_on_where_each_left_it(
+    here: Path, start: Start, patched: Patched
+) -> None:
+    import sqlite3
+
+    process = start(
+        *SMOKE, "--cpus", "1", "--limit", "1", "--epochs", "400", "--checkpoint-seconds", "0.01",
+        PYTHONPATH=patched("sweeps._checkpoints", LOST), DEATHS=str(here / "deaths"),
+    )  # fmt: skip
+    out, err = process.communicate(timeout=800)
+    assert process.returncode == 0, out + err
+    epochs = [int(line) for line in (here / "deaths").read_text().split()]
+    assert len(epochs) == 5, "more often than the retries of one round"
+    assert epochs == sorted(set(epochs))
+    with sqlite3.connect(here / "mlflow.db") as connection:
+        ((resumed,),) = connection.execute("select value from latest_metrics where key = 'resumed_epoch'")
+    assert resumed >= epochs[-1]

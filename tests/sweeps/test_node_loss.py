@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,13 +19,6 @@ SWEEP = ("-m", "sweeps.noise", "--scale", "smoke", "--seeds", "0", "1", "--epoch
 """Ten trials in five tasks that take several seconds each."""
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def nodes() -> Iterator[Nodes]:
-    running = Nodes()
-    yield running
-    running.end()
 
 
 @pytest.fixture(scope="module")

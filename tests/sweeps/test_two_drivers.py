@@ -18,6 +18,7 @@ from sweeps._lease import PREFIX, ClientTags, Holder
 from sweeps._ledger import read_ledger
 
 Start = Callable[..., "subprocess.Popen[str]"]
+Check = Callable[..., None]
 NOISE = ("--scale", "smoke", "--epochs", "400", "--max-cohort", "1")
 """Five tasks of about a second each."""
 
@@ -36,8 +37,8 @@ def started(start: Start) -> Iterator[Start]:
     """Like ``start``; what is left of the drivers afterwards is killed, and all that they have started ends with them."""
     running: list[subprocess.Popen[str]] = []
 
-    def call(*argv: str, sweep: str) -> subprocess.Popen[str]:
-        running.append(start(*argv, sweep=sweep))
+    def call(*argv: str, sweep: str, **variables: str) -> subprocess.Popen[str]:
+        running.append(start(*argv, sweep=sweep, **variables))
         return running[-1]
 
     yield call
@@ -58,36 +59,64 @@ def leases_of(uri: str) -> list[str]:
     return [key for key in tags if key.startswith(PREFIX)]
 
 
-def one_goes_on(start: Start, uri: str, *argv: str) -> None:
-    drivers = [start(*NOISE, *argv, "--tracking-uri", uri, sweep="noise") for _ in range(2)]
-    told = {driver.pid: driver.communicate(timeout=240) for driver in drivers}
-    codes = {driver.pid: driver.returncode for driver in drivers}
-    assert sorted(codes.values()) == [0, 2], told
-    winner, loser = sorted(codes, key=codes.__getitem__)
-    assert "5 trials finished" in told[winner][0]
-    (line,) = told[loser][1].splitlines()
-    assert re.match(
-        rf"error: another driver is at work on experiment 'noise': process {winner} on .*, since 20", line
-    )
-    assert "wait for its end or stop it there" in line
-    assert sorted(trials_of(uri).values()) == [1] * 5
-    assert {status for _, status in trials_of(uri)} == {"FINISHED"}
-    assert not leases_of(uri)
+GATE = """
+def change(module):
+    real = module.run_cohort
+    def run_cohort(cohort, **options):
+        while not os.path.exists(os.environ["GATE"]):
+            time.sleep(0.05)
+        return real(cohort, **options)
+    module.run_cohort = run_cohort
+"""
+"""Nothing is trained before a file is there."""
+
+
+@pytest.fixture
+def one_goes_on(started: Start, here: Path, patched: Callable[[str, str], str]) -> Check:
+    """Start two drivers at once; the second must have been refused by the time that the first may train."""
+    gate = here / "gate"
+    variables = {"PYTHONPATH": patched("memory_study.run", GATE), "GATE": str(gate)}
+
+    def check(uri: str, *argv: str) -> None:
+        argv = ("--scale", "smoke", "--tracking-uri", uri, *argv)
+        drivers = [started(*argv, sweep="noise", **variables) for _ in range(2)]
+        deadline = time.monotonic() + 240
+        while all(driver.poll() is None for driver in drivers):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        winner, loser = sorted(drivers, key=lambda driver: driver.poll() is not None)
+        out, err = loser.communicate()
+        assert loser.returncode == 2, out + err
+        (line,) = err.splitlines()
+        assert re.match(
+            rf"error: another driver is at work on experiment 'noise': process {winner.pid} on .*, since 20",
+            line,
+        )
+        assert "wait for its end or stop it there" in line
+        gate.touch()
+        out, err = winner.communicate(timeout=240)
+        assert winner.returncode == 0, out + err
+        assert "5 trials finished" in out
+        assert sorted(trials_of(uri).values()) == [1] * 5
+        assert {status for _, status in trials_of(uri)} == {"FINISHED"}
+        assert not leases_of(uri)
+
+    return check
 
 
 @pytest.mark.slow
-def test_of_two_drivers_on_one_file_one_goes_on(started: Start, here: Path) -> None:
-    one_goes_on(started, f"sqlite:///{here}/mlflow.db", "--address", "inline")
+def test_of_two_drivers_on_one_file_one_goes_on(one_goes_on: Check, here: Path) -> None:
+    one_goes_on(f"sqlite:///{here}/mlflow.db", "--address", "inline")
 
 
 @pytest.mark.slow
-def test_of_two_drivers_with_a_ray_each_one_goes_on(started: Start, here: Path) -> None:
-    one_goes_on(started, f"sqlite:///{here}/mlflow.db", "--cpus", "1")
+def test_of_two_drivers_with_a_ray_each_one_goes_on(one_goes_on: Check, here: Path) -> None:
+    one_goes_on(f"sqlite:///{here}/mlflow.db", "--cpus", "1")
 
 
 @pytest.mark.slow
-def test_of_two_drivers_on_one_server_one_goes_on(started: Start, server: Server) -> None:
-    one_goes_on(started, server.uri, "--cpus", "1")
+def test_of_two_drivers_on_one_server_one_goes_on(one_goes_on: Check, server: Server) -> None:
+    one_goes_on(server.uri, "--cpus", "1")
 
 
 @pytest.mark.slow
