@@ -132,6 +132,18 @@ DEVIATIONS = (
         "with mean and standard deviation per channel, not clipped to [0, 1]",
     ),
     Deviation(
+        "the 100 nets of figure 1",
+        "MLP, one epoch",
+        "learning rate .01, no momentum, 50,000 examples at `paper`; .05, .9, 20,000 at `laptop`; one noisy "
+        "data set for all seeds (`--corruption-seed`)",
+    ),
+    Deviation(
+        "structure of filters (figure 2)",
+        "shown, not measured",
+        "share of spectral energy at no more than one period per filter, mean over filters "
+        "(`memory_study/measures/filters.py`)",
+    ),
+    Deviation(
         "data set and scale of the demo",
         "MNIST, CIFAR-10",
         "digits, 1,000 examples, MLP 64-128-128-10",
