@@ -27,6 +27,7 @@ COLUMNS = (*_settings.COLUMNS, "train_accuracy", "best_validation_accuracy", "co
 CURVES: tuple[str, ...] = ()
 CLAIMS = ("C12",)
 NOISE, REAL = "random_train_accuracy", "real_validation_accuracy"
+_LEGEND_COLUMNS = 4
 _TITLE = "Validation accuracy on real data against fitting of random labels"
 
 
@@ -104,8 +105,11 @@ def draw(table: pd.DataFrame) -> Figure:
         )
         return _style.nothing_to_draw(_TITLE, f"{missing}.", f"python -m sweeps.{SWEEP}")
     names = drawn["panel"].unique()
-    figure = Figure(figsize=(10.0, 5.6 * len(names) + 0.7))
     styles = _style.colours_and_markers(drawn["regularizer"])
+    # Room for the numbers of each regularizer beside its loss, and for the rows of the legend.
+    panel_inches = 5.6 + 0.5 * max(0, len(styles) - 8)
+    legend_inches = 0.2 + 0.25 * -(-len(styles) // _LEGEND_COLUMNS)
+    figure = Figure(figsize=(10.0, panel_inches * len(names) + legend_inches))
     parts = figure.subfigures(len(names), 1, squeeze=False)[:, 0]
     for name, part in zip(names, parts, strict=True):
         rows = drawn[drawn["panel"] == name]
@@ -122,7 +126,7 @@ def draw(table: pd.DataFrame) -> Figure:
         )
         for kind, (colour, marker) in styles.items()
     ]  # fmt: skip
-    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    figure.legend(handles=handles, loc="outside lower center", ncols=_LEGEND_COLUMNS)
     return figure
 
 
