@@ -52,8 +52,8 @@ class History:
         """Take in what was measured after ``epoch``; curves keep the grid's epochs, extremes look at all."""
         self.latest = {**(self.latest if epoch == self.measured else {}), **values}
         self.measured = epoch
-        accuracy = values.get("validation_accuracy", -1.0)
-        self.waited += "validation_accuracy" in values
+        accuracy = values.get("validation_accuracy", math.nan)
+        self.waited += math.isfinite(accuracy)
         if accuracy > self.scalars.get("best_validation_accuracy", -1.0):
             self.scalars["best_validation_accuracy"] = accuracy
             self.scalars["best_validation_epoch"] = epoch

@@ -66,6 +66,13 @@ def test_early_stopping_counts_validations_without_a_new_best(strength, stops):
     assert ends == stops
 
 
+def test_early_stopping_waits_for_ever_where_there_is_nothing_to_validate_on():
+    history = History(TrialConfig(epochs=20, regularizers={"early_stopping": 1.0}))
+    for epoch in range(1, 5):
+        history.add(epoch, {"train_accuracy": 0.5, "validation_accuracy": math.nan})
+        assert not history.stopped
+
+
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 def test_a_trial_whose_loss_is_no_longer_finite_has_diverged_and_has_no_test_accuracy(loss):
     record = finished([0.5, 0.6, 0.1], losses=[1.0, 0.9, loss], epochs=9)
