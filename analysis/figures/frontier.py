@@ -20,10 +20,18 @@ from matplotlib.lines import Line2D
 
 from analysis import _frames, _searches, _settings, _style
 from analysis._statistics import t_interval, upper_left_envelope
+from memory_study import identity
 
 SWEEP = "frontier"
 BESIDE = ("regularization",)
-COLUMNS = (*_settings.COLUMNS, "train_accuracy", "best_validation_accuracy", "test_accuracy", "suggested")
+COLUMNS = (
+    *_settings.COLUMNS,
+    "train_accuracy",
+    "best_validation_accuracy",
+    "test_accuracy",
+    "suggested",
+    "sweep",
+)
 CURVES: tuple[str, ...] = ()
 CLAIMS: tuple[str, ...] = ()
 _TITLE = "The front of all regularizers together"
@@ -59,7 +67,10 @@ def tabulate(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     parts = {
         "suggestion": found,
         "front": _judged(_searches.judging(words)),
-        "single": _means(labelled[labelled["suggested"].isna()]).merge(searched, on="panel"),
+        # A search marks its trials round by round: those of the round in training are not single regularizers either.
+        "single": _means(labelled[labelled["suggested"].isna() & (labelled["sweep"] != SWEEP)]).merge(
+            searched, on="panel"
+        ),
         "progress": _progress(volumes),
         "comparison": _searches.compared(volumes),
     }
@@ -84,7 +95,9 @@ def _judged(rows: pd.DataFrame) -> pd.DataFrame:
     """:func:`_means` of each sampler's front, by search."""
     groups = rows.groupby(["search", "sampler"])
     parts = {key: _means(of_sampler) for key, of_sampler in groups}
-    return pd.concat(parts, names=["search", "sampler"]).reset_index(level=[0, 1]) if parts else pd.DataFrame()
+    return (
+        pd.concat(parts, names=["search", "sampler"]).reset_index(level=[0, 1]) if parts else pd.DataFrame()
+    )
 
 
 def _progress(volumes: pd.DataFrame) -> pd.DataFrame:
@@ -135,13 +148,20 @@ def draw(table: pd.DataFrame) -> Figure:
         rows = table[(table["panel"] == panel) & (table["search"] == search)]
         several = sum(panel == other for other, _ in searches) > 1
         repetitions = _frames.seed_range(_of(rows, "progress")["repetitions"])
-        title = f"{panel} · search with {repetitions}" + (f" · {search}" if several else "")
+        title = f"{panel} · {_kinds(rows)} searched with {repetitions}" + (f" · {search}" if several else "")
         part.suptitle(title, x=0.02, ha="left", fontsize=11, weight="bold")
         left, right = part.subplots(1, 2, width_ratios=(1.75, 1))
         _draw_settings(left, rows)
         _draw_progress(right, rows)
-    figure.legend(handles=_handles(table), loc="outside lower center", ncols=3)
+    handles = _handles(table)
+    figure.legend(handles=handles, loc="outside lower center", ncols=(len(handles) + 1) // 2)
     return figure
+
+
+def _kinds(rows: pd.DataFrame) -> str:
+    """How many kinds of regularizers were tried."""
+    tried = _of(rows, "suggestion")["regularizers"].unique()
+    return _frames.counted(len({kind for text in tried for kind in identity.parse_strengths(text)}), "kind")
 
 
 def _look(sampler: str) -> tuple[str, str]:
@@ -235,7 +255,6 @@ def _handles(table: pd.DataFrame) -> list[Line2D]:
                 linestyle="none",
                 label=f"{sampler}: front (test)",
             ),
-            Line2D([], [], color=colour, label=f"{sampler}: hypervolume"),
         ]
     if len(_of(table, "single")):
         handles.append(

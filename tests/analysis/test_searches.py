@@ -135,3 +135,12 @@ def test_the_other_experiment_is_read_where_it_is_there(
         frames = load(store, experiment, [], None)
         assert len(_with_others(store, experiment, "frontier", frames, True).trials) == found
     assert _with_others(store, experiment, "capacity", frames, True) is frames
+
+
+def test_a_trial_of_a_search_that_is_not_marked_yet_is_no_single_regularizer() -> None:
+    frames = invented_frontier.scene("many")
+    trials = frames.trials.assign(sweep="regularization")
+    trials.loc[trials["suggested"].isna() & (trials["regularizers"] == "dropout=0.5"), "sweep"] = "frontier"
+    singles = figures.find("frontier").tabulate(trials, frames.curves).query("what == 'single'")
+    assert "dropout=0.7" in set(singles["regularizers"])
+    assert "dropout=0.5" not in set(singles["regularizers"])
