@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import invented_noise
+import invented_sensitivity
 import numpy as np
 import pandas as pd
 import pytest
@@ -31,6 +32,8 @@ Write = Callable[[list[TrialConfig]], Writer]
 def trials_for(claim: str, frames: Frames, scene: str = "many") -> Frames:
     """Many trials of the claim's sweep."""
     sweep = claims.find(claim).SWEEP
+    if sweep == "sensitivity":
+        return invented_sensitivity.scene(scene)
     if sweep != "regularization":
         return invented_noise.scene(sweep, scene)
     return Frames(frames.trials.assign(diverged=1.0), frames.curves) if scene == "all diverged" else frames

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import invented_frontier
 import invented_noise
+import invented_sensitivity
 import numpy as np
 import pandas as pd
 import pytest
@@ -73,6 +74,8 @@ def scenes(store_with: Write, frames_of: Read, frames: Frames) -> Scenes:
         sweep = figures.find(name).SWEEP
         if sweep == "frontier":
             return invented_frontier.scene(scene)
+        if sweep == "sensitivity":
+            return invented_sensitivity.scene(scene)
         return of_regularization(scene) if sweep == EXPERIMENT else invented_noise.scene(sweep, scene)
 
     return of_figure
@@ -121,7 +124,8 @@ def test_a_figure_of_many_trials_has_axes_with_units_and_the_number_of_seeds(
     name: str, scene: str, drawings: Drawings
 ) -> None:
     text = text_of(drawings(name, scene))
-    assert "(%)" in text or "epochs to 100 % training accuracy" in text
+    units = ("(%)", "epochs to 100 % training accuracy", "Gini coefficient")
+    assert any(unit in text for unit in units)
     assert re.search(r"\d seeds, \d+ % interval", text)
 
 
