@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from invented_store import EXPERIMENT, SMALL, Writer, invent, settings
+from served import served
 
 from analysis import _provenance, _report, claims, figures
 from analysis.__main__ import main
@@ -44,6 +45,9 @@ LOADS = {
 }
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
+needs_browser = pytest.mark.skipif(
+    BROWSER is None, reason="no Chromium is installed, which would open the page"
+)
 
 
 class Page(HTMLParser):
@@ -305,33 +309,49 @@ def test_seeds_are_counted_and_named(seeds: list[int], text: str) -> None:
     assert _provenance.ranges(seeds) == text
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed, which would open the page")
+@needs_browser
 def test_a_browser_opens_the_page_without_asking_for_anything_or_complaining(
     written: Path, tmp_path: Path
 ) -> None:
-    asked, complaints = opened(written / "report.html", tmp_path / "report")
+    asked, complaints, _ = opened((written / "report.html").as_uri(), tmp_path / "report")
     assert not asked
     assert not complaints
-    assert (tmp_path / "report" / "page.png").stat().st_size > 10_000
     other = tmp_path / "other.html"
-    other.write_text(
-        '<!DOCTYPE html><title>x</title><img src="http://127.0.0.1:9/x" alt=""><script>console.log(1)</script>'
-    )
-    asked, complaints = opened(other, tmp_path / "other")
+    other.write_text('<!DOCTYPE html><img src="http://127.0.0.1:9/x" alt=""><script>console.log(1)</script>')
+    asked, complaints, _ = opened(other.as_uri(), tmp_path / "other")
     assert "http://127.0.0.1:9/x" in asked
     assert complaints
 
 
-def opened(page: Path, folder: Path) -> tuple[set[str], list[str]]:
-    """What a browser that opens the page asks a network for, and the lines of its console; its picture is page.png."""
+@pytest.mark.slow
+@needs_browser
+def test_the_page_opens_in_mlflows_interface_which_asks_for_it_and_nothing_outside(
+    store_with: Write, tmp_path: Path
+) -> None:
+    writer = store_with(settings([0], SMALL[:2]))
+    report(writer, tmp_path, "regularization")
+    experiment = writer.client.get_experiment_by_name(EXPERIMENT).experiment_id
+    (run,) = writer.client.search_runs([experiment], filter_string=f"tags.{Tag.KIND} = 'figures'")
+    with served(writer.uri) as address:
+        place = f"{address}/#/experiments/{experiment}/runs/{run.info.run_id}/artifacts/report.html"
+        asked, _, document = opened(place, tmp_path / "interface")
+    assert any("/get-artifact?path=report.html" in url for url in asked)
+    assert not [url for url in asked if not url.startswith((f"{address}/", f"blob:{address}/"))]
+    (frame,) = Page(document).all("iframe")
+    assert frame["src"].startswith(f"blob:{address}/")
+    assert frame["sandbox"] == "allow-scripts"  # without what would let it reach into the interface
+
+
+def opened(url: str, folder: Path) -> tuple[set[str], list[str], str]:
+    """What a browser asks a network for that opens the page, the lines of its console, and the document it made."""
     command = [
         str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/profile",
-        f"--log-net-log={folder}/net.json", "--enable-logging=stderr", f"--screenshot={folder}/page.png",
-        "--window-size=1200,900", page.as_uri(),
+        f"--log-net-log={folder}/net.json", "--enable-logging=stderr", "--virtual-time-budget=60000",
+        "--dump-dom", url,
     ]  # fmt: skip
     folder.mkdir()
     environment = {**os.environ, "HOME": str(folder)}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True, env=environment)
     events = json.loads((folder / "net.json").read_text())["events"]
     asked = {event["params"]["url"] for event in events if "url" in event.get("params", {})}
-    return asked, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    return asked, [line for line in done.stderr.splitlines() if "CONSOLE" in line], done.stdout

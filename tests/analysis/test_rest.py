@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
-import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from invented_store import EXPERIMENT, Writer
+from served import served
 
 from analysis import _rest
 from analysis._cache import load
@@ -70,38 +66,9 @@ def test_a_server_that_is_down_is_noticed_within_seconds() -> None:
 
 @pytest.fixture(scope="module")
 def server(store: Writer) -> Iterator[str]:
-    """A real server over the session's store, ended by its process id."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--backend-store-uri",
-        store.uri,
-        "--host",
-        "127.0.0.1",
-    ]
-    process = subprocess.Popen(
-        [*command, "--port", str(port), "--workers", "1"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, env=dict(os.environ),
-    )  # fmt: skip
-    try:
-        deadline = time.monotonic() + 90
-        while True:
-            try:
-                if requests.get(f"http://127.0.0.1:{port}/health", timeout=2).ok:
-                    break
-            except requests.RequestException:
-                assert time.monotonic() < deadline, "the server did not start"
-                assert process.poll() is None, "the server ended"
-                time.sleep(0.3)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(process.pid, 15)
-        process.wait(timeout=30)
+    """A real server over the session's store."""
+    with served(store.uri) as address:
+        yield address
 
 
 @pytest.mark.slow
