@@ -17,6 +17,8 @@ import pytest
 from memory_study._fingerprint import fingerprint
 from sweeps import _checkpoints
 from sweeps._checkpoints import CohortCheckpoints, Folder, Kept
+from sweeps._options import resolve
+from sweeps.regularization import SWEEP
 
 Start = Callable[..., "subprocess.Popen[str]"]
 Rows = Callable[[str], Sequence[tuple[object, ...]]]
@@ -222,6 +224,19 @@ def test_a_place_that_cannot_be_used_is_refused_before_anything_starts(
     assert error.startswith("error: --checkpoint-dir ")
     assert len(error.splitlines()) == 1
     assert "--checkpoint-seconds 0" in error
+
+
+def test_a_sweep_leaves_nothing_of_a_cohort_whose_trials_ended_in_another(
+    run: Callable[..., int], here: Path
+) -> None:
+    first, *_ = SWEEP.plan(resolve(SWEEP, {"scale": "smoke"}))
+    folder = Folder.of(str(here / "kept"), "regularization", f"sqlite:///{here}/mlflow.db")
+    folder.write("a larger cohort", [first.id], 3, b"cut short")
+    assert (
+        run("--scale", "smoke", "--address", "inline", "--limit", "1", "--checkpoint-dir", str(here / "kept"))
+        == 0
+    )
+    assert list((here / "kept").iterdir()) == []
 
 
 def measured(rows: Rows) -> list[tuple[object, ...]]:
