@@ -164,8 +164,8 @@ DEVIATIONS = (
     Deviation(
         "loss sensitivity (figure 3)",
         "1-norms, mean over steps",
-        "Gini coefficient of the 1-norms after each of some log-spaced steps, the first at the end of "
-        "epoch 1 (`--sensitivity-points`); their mean over these steps, other norms, and what is direct "
+        "Gini coefficient of the 1-norms after each of some log-spaced steps from the end of epoch 1 on "
+        "(`--sensitivity-points`); their mean over these steps, other norms, and what is direct "
         "and indirect are recorded beside",
     ),
     Deviation(
