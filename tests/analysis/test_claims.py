@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import invented_noise
+import invented_pruning
 import invented_sensitivity
 import numpy as np
 import pandas as pd
@@ -34,6 +35,8 @@ def trials_for(claim: str, frames: Frames, scene: str = "many") -> Frames:
     sweep = claims.find(claim).SWEEP
     if sweep == "sensitivity":
         return invented_sensitivity.scene(scene)
+    if sweep == "pruning":
+        return invented_pruning.scene(scene)
     if sweep != "regularization":
         return invented_noise.scene(sweep, scene)
     return Frames(frames.trials.assign(diverged=1.0), frames.curves) if scene == "all diverged" else frames

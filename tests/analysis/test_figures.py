@@ -12,6 +12,7 @@ from pathlib import Path
 
 import invented_frontier
 import invented_noise
+import invented_pruning
 import invented_sensitivity
 import numpy as np
 import pandas as pd
@@ -76,6 +77,8 @@ def scenes(store_with: Write, frames_of: Read, frames: Frames) -> Scenes:
             return invented_frontier.scene(scene)
         if sweep == "sensitivity":
             return invented_sensitivity.scene(scene)
+        if sweep == "pruning":
+            return invented_pruning.scene(scene)
         return of_regularization(scene) if sweep == EXPERIMENT else invented_noise.scene(sweep, scene)
 
     return of_figure
