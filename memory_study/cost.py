@@ -119,9 +119,10 @@ def trajectory_floats(config: TrialConfig, image: ImageShape, classes: int) -> i
 
 def sensitivity_floats(config: TrialConfig, image: ImageShape, classes: int) -> int:
     """What the loss sensitivity holds of one replica: its trajectory, and gradients with respect to each input."""
-    inputs, *others = _units(config, image, classes)
-    at_once = objectives_at_once(min(config.batch_size, config.train_size), max(inputs, *others))
-    gradients = GRADIENT_COPIES * at_once * config.train_size * inputs
+    units = _units(config, image, classes)
+    at_once = objectives_at_once(min(config.batch_size, config.train_size), max(units))
+    # Where a way back begins, the errors of all examples are there at once, and what they are made of.
+    gradients = config.train_size * (GRADIENT_COPIES * at_once * units[0] + 3 * max(units))
     return trajectory_floats(config, image, classes) + gradients
 
 
