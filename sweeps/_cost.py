@@ -26,6 +26,9 @@ GIB = 2**30
 FLOAT_BYTES = 4
 
 SENSITIVITY = "loss_sensitivity"
+
+SHARPNESS_EPOCHS = 25
+"""Epochs of training that take as long as measuring sharpness twice (measured at width 128)."""
 """The measure that holds all of a training's weights, and takes many times as long."""
 
 COPIES = 4
@@ -142,7 +145,9 @@ def trial_flops(config: TrialConfig, image: ImageShape, classes: int, validation
     passes += validations * min(validation, config.validation_size or validation)
     searches = 2 * config.csr_examples * (len(config.csr_epochs) + 1) * config.csr_iterations
     measured = sensitivity_flops(config, image, classes) if SENSITIVITY in config.measures else 0.0
-    steps = config.epochs * config.train_size * step_factor(config)
+    steps = config.epochs * config.kept_examples * step_factor(config)
+    steps += config.train_size * (SHARPNESS_EPOCHS if "sharpness" in config.measures else 0)
+    steps += config.train_size * (config.scoring_epochs if config.pruned_share else 0)
     return training * (steps + searches) + forward * passes + measured
 
 
