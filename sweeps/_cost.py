@@ -26,10 +26,10 @@ GIB = 2**30
 FLOAT_BYTES = 4
 
 SENSITIVITY = "loss_sensitivity"
+"""The measure that holds all of a training's weights, and takes many times as long."""
 
 SHARPNESS_EPOCHS = 25
 """Epochs of training that take as long as measuring sharpness twice (measured at width 128)."""
-"""The measure that holds all of a training's weights, and takes many times as long."""
 
 COPIES = 4
 """Of the weights that a step holds: weights, velocity, gradient, and room for a reordered copy."""
