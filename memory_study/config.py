@@ -245,7 +245,7 @@ class TrialConfig(_Identified):
         noise = "real" if self.corruption == "none" else self.corruption
         if 0 < self.corruption_level < 1:
             noise += f" {self.corruption_level:g}"
-        net = f"{self.model} {self.width} · {self.train_size} examples"
+        net = f"{self.model} {self.width} · {self.train_size} {'examples' if self.labels == 'data' else 'classes'}"
         if self.pruned_share:
             which = "" if self.pruning_score == "random" else f"{self.pruned_end} "
             net = f"{100 * self.pruned_share:g} % dropped, {which}{self.pruning_score.replace('_', ' ')}"

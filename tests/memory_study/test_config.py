@@ -170,6 +170,7 @@ def test_a_person_can_read_a_trials_name():
     named = TrialConfig(regularizers={"input_noise": 2.0}, corruption="randX", corruption_level=0.4, seed=3)
     assert named.name == "input noise 2 · randX 0.4 · seed 3"
     assert TrialConfig().name == "mlp 128 · 1000 examples · real · seed 0"
+    assert TrialConfig(labels="example").name == "mlp 128 · 1000 classes · real · seed 0"
 
 
 def test_each_field_says_who_must_agree_on_it():
