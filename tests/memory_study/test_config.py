@@ -92,6 +92,9 @@ def test_a_trial_that_drops_nothing_is_the_unpruned_one_and_chance_has_no_ends()
     half = TrialConfig(pruning_score="random", pruned_share=0.5)
     assert replace(half, pruned_end="high") == half
     assert (half.kept_examples, plain.kept_examples) == (500, 1000)
+    assert half.name == "50 % dropped, random · real · seed 0"
+    both = replace(half, regularizers={"dropout": 0.5}, pruning_score="el2n", pruned_end="high")
+    assert both.name == "dropout 0.5 · 50 % dropped, high el2n · real · seed 0"
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5])
