@@ -144,7 +144,7 @@ def _provenance_tables(made: Made) -> Iterator[Table]:
 
 
 def _table(caption: str, frame: pd.DataFrame, note: str = "") -> Table:
-    """Names as they are, numbers rounded to units with a comma for thousands. Columns without any text are left out."""
+    """Names as they are, numbers with a comma for thousands, and tenths where small. Empty columns are left out."""
     frame = frame.loc[:, [bool(frame[name].ne("").any()) for name in frame]]
     numbers = frozenset(str(name) for name in frame if pd.api.types.is_numeric_dtype(frame[name]))
     rows = tuple(tuple(map(_text, row)) for row in frame.itertuples(index=False))
@@ -160,7 +160,9 @@ def _heading(name: object) -> str:
 def _text(value: object) -> str:
     if isinstance(value, str):
         return value
-    return f"{value:,.0f}" if isinstance(value, int | float) and math.isfinite(value) else ""
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return ""
+    return f"{value:.1f}" if isinstance(value, float) and value < 10 else f"{value:,.0f}"
 
 
 def _deviations() -> Table:
