@@ -88,7 +88,7 @@ SCALARS: Mapping[str, str] = {
     "flipped_auroc": "chance that the score by which examples were dropped is higher for a false label than for a true one",
     "scoring_seconds": "the trial's share of the seconds of the first training and of scoring its examples",
     "measure_seconds": "its share of the seconds of the measures that its config asks for; absent without any",
-    "filter_low_frequency": "mean share of a first-layer filter's spectral energy at no more than one period a filter, in [0, 1]",
+    "filter_low_frequency": "mean share of a first-layer filter's spectral energy at up to one period a filter, in [0, 1]",
     "filter_low_frequency_initial": "the same before training; 0.36 is expected of independent weights in 5x5 filters",
     "sensitivity_finite": "1 if all loss sensitivities are finite; 0 if they overflowed, and nothing of them is recorded",
     "sensitivity_off_diagonal": "share of class_sensitivity that is between different classes, in [0, 1]",
@@ -113,9 +113,9 @@ SOMETIMES = frozenset(
 
 ARRAYS: Mapping[str, str] = {
     "train_right": "bool [example]: which of the first measured_examples of the training set are predicted as their label",
-    "train_images": "uint8 [example, channel, height, width]: these examples as trained on, noise clipped to 0 to 255; of seed 0",
-    "train_labels": "int64 [example]: their labels as trained on; of the trials with seed 0 only",
-    "filters": "float32 [filter, channel, height, width]: of the first convolution at the end, largest norm first, at most 64",
+    "train_images": "uint8 [example, channel, height, width]: these examples as trained on, noise clipped to 0 to 255",
+    "train_labels": "int64 [example]: their labels as trained on; these two of the trials with seed 0 only",
+    "filters": "float32 [filter, channel, height, width]: of the first convolution, largest norm first, at most 64",
     "filters_initial": "the same filters before training",
     "sensitivity": "float32 [example]: loss sensitivity (1-norm, total), mean over the steps of sensitivity_gini",
     "sensitivity_indirect": "float32 [example]: the same through the weights only",
