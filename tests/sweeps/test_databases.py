@@ -17,6 +17,7 @@ from postgresql_server import PostgreSQL
 from memory_study.config import TrialConfig
 from sweeps import _alone
 from sweeps._ledger import LedgerError, read_ledger
+from sweeps._results import Archive
 from sweeps._tracking import Tracker
 from sweeps._writers import open_writer
 
@@ -45,10 +46,10 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], 
         server.stop()
 
 
-def swept(start: Start, uri: str, experiment: str) -> str:
-    """What the sweep over noise prints."""
+def swept(start: Start, uri: str, experiment: str, sweep: str = "noise") -> str:
+    """What the sweep prints."""
     argv = ("--scale", "smoke", "--address", "inline", "--tracking-uri", uri, "--experiment", experiment)
-    process = start(*argv, sweep="noise", OMP_NUM_THREADS="1")
+    process = start(*argv, sweep=sweep, OMP_NUM_THREADS="1")
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, out + err
     assert "secret" not in out + err
@@ -90,6 +91,22 @@ def test_a_sweep_and_its_figures_are_the_same_on_every_store(
     for name in ("direct", "served"):
         assert figures(server.uri, name, here / f"server-{name}") == expected
     assert figures(database, "served", here / "database") == expected
+
+
+@pytest.mark.slow
+def test_a_search_is_the_same_on_every_store(
+    start: Start, here: Path, database: str, serve: Callable[[str], Server]
+) -> None:
+    server = serve(database)
+    stores = {"file": f"sqlite:///{here}/mlflow.db", "direct": database, "served": server.uri}
+    for uri in stores.values():
+        assert "trials finished in" in swept(start, uri, "frontier" + uri[:4], "frontier")
+    found = [Archive(uri, "frontier" + uri[:4]).results(()) for uri in stores.values()]
+    suggested = [{trial: result.suggested for trial, result in results.items()} for results in found]
+    assert suggested[0] == suggested[1] == suggested[2]
+    assert len(suggested[0]) >= 10
+    assert (here / "optuna.db").exists()  # of the search through the server
+    assert "0 trials finished" in swept(start, database, "frontierpost", "frontier")
 
 
 @pytest.mark.slow
