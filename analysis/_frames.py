@@ -11,6 +11,7 @@ import pandas as pd
 from analysis._rows import History, Rows, spans
 from analysis._store import TAGS
 from memory_study import identity, record
+from memory_study.config import ABSENT
 from memory_study.record import Tag
 
 CONTROL = "none"
@@ -47,7 +48,7 @@ def tidy(rows: Rows) -> Frames:
     params, tags, metrics = (
         _of_trials(table, places) for table in (rows.facts.params, rows.facts.tags, rows.facts.metrics)
     )
-    config = _typed(params)
+    config = _typed(_filled(params))
     shown = {tag: _text(tags[tag]) for tag in sorted(_TAGS) if tag in tags}
     tags = pd.DataFrame(shown, index=tags.index)
     arrays = rows.arrays.iloc[places.to_numpy()].set_axis(places.index)
@@ -147,6 +148,12 @@ def _of_trials(table: pd.DataFrame, places: pd.Series) -> pd.DataFrame:
     """The rows of the trials, columns sorted; a column that no trial fills goes."""
     chosen = table.iloc[places.to_numpy()].set_axis(places.index)
     return chosen.dropna(axis=1, how="all").sort_index(axis=1)
+
+
+def _filled(params: pd.DataFrame) -> pd.DataFrame:
+    """What a trial of older code did before a field of the config existed, in the place of the param that it lacks."""
+    absent = {name: identity.to_text(value) for name, value in ABSENT.items() if name in params}
+    return params.fillna(absent)
 
 
 def _typed(config: pd.DataFrame) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from analysis import _frames
 from analysis._frames import Frames, tidy
 from analysis._rows import Facts, Rows, history, wide
-from memory_study.config import TrialConfig
+from memory_study.config import ABSENT, TrialConfig
 
 
 def rows_of(
@@ -49,6 +49,16 @@ def test_every_param_comes_back_as_what_its_text_is(frames: Frames) -> None:
     assert trials["learning_rate"].dtype.kind == "f"
     assert trials["stop_at_convergence"].dtype == bool
     assert set(trials["corruption"]) == {"none", "randY"}
+
+
+def test_a_trial_of_older_code_is_in_the_panel_of_newer_ones() -> None:
+    rows = rows_of([TrialConfig(seed=seed) for seed in range(2)])
+    added = list(ABSENT)
+    assert "measures" in added
+    rows.facts.params.loc["run0", added] = np.nan
+    trials = tidy(rows).trials
+    assert trials.notna().all().all()
+    assert _frames.panels(trials).nunique() == 1
 
 
 def test_a_digest_of_digits_stays_text() -> None:

@@ -16,7 +16,7 @@ MODULES = sorted(
 FORBIDDEN = {"torch", "torchvision", "ray", "sweeps", "optuna"}
 OURS = {
     "memory_study",
-    *(f"memory_study.{module}" for module in ("identity", "record", "_version", "_fingerprint")),
+    *(f"memory_study.{module}" for module in ("config", "identity", "record", "_version", "_fingerprint")),
 }
 
 
