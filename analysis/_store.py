@@ -25,7 +25,17 @@ SCHEMES = "sqlite:///mlflow.db, postgresql://user@host/name or http://host:5000"
 """Examples of the stores that can be read."""
 
 
-TAGS = (Tag.TRIAL, Tag.SWEEP, Tag.DEVICE, Tag.CODE, Tag.DIRTY, Tag.PYTHON, Tag.TORCH, Tag.SUGGESTED, Tag.ARRAYS)
+TAGS = (
+    Tag.TRIAL,
+    Tag.SWEEP,
+    Tag.DEVICE,
+    Tag.CODE,
+    Tag.DIRTY,
+    Tag.PYTHON,
+    Tag.TORCH,
+    Tag.SUGGESTED,
+    Tag.ARRAYS,
+)
 """The tags of a finished run that are read."""
 ARRAYS_FILE = "arrays.npz"
 """The artifact of a run that holds its arrays."""

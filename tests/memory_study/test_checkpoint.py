@@ -105,10 +105,14 @@ def test_so_does_one_on_the_examples_that_a_score_leaves(splits, run, measured):
     data = splits(train=42)
     configs = [
         replace(config, pruning_score=name, pruned_share=0.4, scoring_epochs=2)
-        for config, name in zip(stack(width=9, epochs=4)[:3], ("loss", "forgetting", "loss_sensitivity"), strict=True)
+        for config, name in zip(
+            stack(width=9, epochs=4)[:3], ("loss", "forgetting", "loss_sensitivity"), strict=True
+        )
     ]
     state = interrupted(run, configs, data, 2)
-    assert list(map(measured, run(configs, data, Kept(data=state)))) == list(map(measured, run(configs, data)))
+    assert list(map(measured, run(configs, data, Kept(data=state)))) == list(
+        map(measured, run(configs, data))
+    )
 
 
 def test_so_does_adversarial_training_and_a_net_of_wide_layers(splits, run, measured):
