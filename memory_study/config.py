@@ -27,6 +27,8 @@ VALIDATION_SCHEDULES = ("every-epoch", "curve")
 DTYPES = ("float32", "float64")
 LABELS = ("data", "example")
 ENDS = ("low", "high")
+MOST_ITERATIONS = 1000
+"""Of a search for an eigenvalue: it takes a hundred or so."""
 _REQUIRED = object()
 
 
@@ -285,6 +287,11 @@ def _problems(c: TrialConfig) -> Iterator[str]:
     for name, least in at_least.items():
         if getattr(c, name) < least:
             yield f"{flag(name)} {getattr(c, name)} is too small; use {least} or more"
+    if c.sharpness_iterations > MOST_ITERATIONS:
+        yield (
+            f"--sharpness-iterations {c.sharpness_iterations} is too large: their square is kept for each trial; use "
+            f"{MOST_ITERATIONS} or less"
+        )
     if not 0 <= c.corruption_level <= 1:
         percent = (
             f" ({c.corruption_level / 100:g} for {c.corruption_level:g} %)"
@@ -301,6 +308,11 @@ def _problems(c: TrialConfig) -> Iterator[str]:
         )
     if not 0 <= c.pruned_share < 1 or c.kept_examples < 1:
         yield f"--pruned-share {c.pruned_share:g} of {c.train_size} examples leaves none; use 0 <= share < 1"
+    elif c.pruned_share and c.kept_examples == c.train_size:
+        yield (
+            f"to drop a share of {c.pruned_share:g} of {c.train_size} examples drops none; use at least "
+            f"{1 / c.train_size:g}"
+        )
     elif c.model.startswith("cnn") and any(
         (size - 1) % max(c.batch_size, 1) == 0 for size in (c.train_size, c.kept_examples)
     ):

@@ -63,9 +63,9 @@ class Sharpness(Measure):
                 for row in rows
             ]
         ).to(training.device, training.dtype)
-        found = largest_eigenvalue(
-            hessian.times, start, shared.sharpness_iterations, shared.sharpness_tolerance
-        )
+        # As many products as rows say all of a matrix, but for what rounding does.
+        iterations = min(shared.sharpness_iterations, parameters)
+        found = largest_eigenvalue(hessian.times, start, iterations, shared.sharpness_tolerance)
         return list(zip(*(each.tolist() for each in found), strict=True))
 
 

@@ -108,6 +108,10 @@ def test_an_unknown_score_is_refused_whatever_it_drops(share):
 def test_what_cannot_be_pruned_is_refused():
     with pytest.raises(ConfigError, match=r"--pruned-share 0\.9 of 3 examples leaves none"):
         TrialConfig(train_size=3, pruning_score="loss", pruned_share=0.9)
+    with pytest.raises(
+        ConfigError, match=r"a share of 0\.0001 of 200 examples drops none; use at least 0\.005$"
+    ):
+        TrialConfig(train_size=200, pruning_score="loss", pruned_share=0.0001)
     with pytest.raises(ConfigError, match=r"--pruning-score loss_sensitivity unrolls .* not of cnn-zhang"):
         TrialConfig(model="cnn-zhang", pruning_score="loss_sensitivity", pruned_share=0.5)
     with pytest.raises(ConfigError, match="of which 257 are kept, in batches of 128 leaves a batch of one"):

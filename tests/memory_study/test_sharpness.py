@@ -194,6 +194,20 @@ def test_a_diverged_trial_has_no_sharpness_at_the_end(run):
 
 
 def test_values_out_of_range_are_refused():
-    for name, value in (("sharpness_loss", 0.0), ("sharpness_tolerance", -1.0), ("sharpness_iterations", 0)):
+    for name, value in (("sharpness_loss", 0.0), ("sharpness_tolerance", -1.0), ("sharpness_iterations", 0),
+                        ("sharpness_iterations", 1001)):  # fmt: skip
         with pytest.raises(ConfigError, match=f"--{name.replace('_', '-')}"):
             TrialConfig(**{name: value})
+
+
+def test_a_search_has_no_more_iterations_than_the_net_has_parameters(run, monkeypatch):
+    asked = []
+
+    def largest(times, start, iterations, tolerance):
+        asked.append((iterations, start.shape[1]))
+        return largest_eigenvalue(times, start, iterations, tolerance)
+
+    monkeypatch.setattr("memory_study.measures.sharpness.largest_eigenvalue", largest)
+    for iterations in (1000, 5):
+        run(replace(BASE, depth=0, epochs=1, sharpness_loss=1e-6, sharpness_iterations=iterations))
+    assert asked == [(148, 148), (5, 148)]

@@ -39,6 +39,7 @@ def test_a_share_that_drops_nothing_or_all_is_refused(share: float) -> None:
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
+        (["--shares", "0.0001"], ["a share of 0.0001 of 200 examples drops none", "use at least 0.005"]),
         (["--scores", "magic"], ["--scores", "'magic'", "choose from el2n"]),
         (["--ends", "middle"], ["--ends", "'middle'", "low, high"]),
         (["--false-labels", "20"], ["20 is not a fraction"]),
