@@ -157,15 +157,20 @@ def path(text: str) -> Path:
     return Path(text).expanduser()
 
 
-def choice(*allowed: str) -> Parser:
-    """A parser for one word out of ``allowed``."""
+def known(*allowed: str) -> Callable[[str], str]:
+    """What gives back a word out of ``allowed``, and raises ValueError, naming them, for any other."""
 
     def convert(text: str) -> str:
         if text not in allowed:
             raise ValueError(f"{text!r} is not known; choose from {', '.join(allowed)}")
         return text
 
-    return one(convert)
+    return convert
+
+
+def choice(*allowed: str) -> Parser:
+    """A parser for one word out of ``allowed``."""
+    return one(known(*allowed))
 
 
 def words_of(convert: Callable[[str], Any]) -> Parser:

@@ -18,23 +18,14 @@ were seen while the scale was chosen, before C16 was declared.)
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from memory_study import scores
 from memory_study.config import ENDS, ConfigError, TrialConfig
 from sweeps import _options
 from sweeps._cli import main
-from sweeps._flags import number, one, option, positive_whole_number, words_of
-
-
-def _one_of(known: tuple[str, ...]) -> Callable[[str], str]:
-    def convert(text: str) -> str:
-        if text not in known:
-            raise ValueError(f"{text!r} is not known; choose from {', '.join(known)}")
-        return text
-
-    return convert
+from sweeps._flags import known, number, one, option, positive_whole_number, words_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +33,10 @@ class Options(_options.Options):
     """Scores, ends and shares are crossed; dropping by lot has no ends."""
 
     scores: tuple[str, ...] = option(
-        scores.names(), "scores to drop examples by", words_of(_one_of(scores.names())), "NAME ..."
+        scores.names(), "scores to drop examples by", words_of(known(*scores.names())), "NAME ..."
     )
     ends: tuple[str, ...] = option(
-        ENDS, "drop the lowest (low) or the highest (high)", words_of(_one_of(ENDS)), "END ..."
+        ENDS, "drop the lowest (low) or the highest (high)", words_of(known(*ENDS)), "END ..."
     )
     shares: tuple[float, ...] = option(
         (0.2, 0.4, 0.6), "shares of the training examples to drop", words_of(number), "X ..."

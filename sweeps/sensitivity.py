@@ -22,13 +22,7 @@ from dataclasses import dataclass
 from memory_study.config import LABELS, TrialConfig
 from sweeps import _noise, _options
 from sweeps._cli import main
-from sweeps._flags import number, option, words_of
-
-
-def _classes(text: str) -> str:
-    if text not in LABELS:
-        raise ValueError(f"{text!r} is not known; choose from {', '.join(LABELS)}")
-    return text
+from sweeps._flags import known, number, option, words_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +35,7 @@ class Options(_noise.Options):
     classes: tuple[str, ...] = option(
         LABELS,
         "those of the data set (data), one for each training example (example)",
-        words_of(_classes),
+        words_of(known(*LABELS)),
         "...",
     )
 
