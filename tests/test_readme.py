@@ -67,6 +67,18 @@ def test_the_readme_has_commands_and_each_is_run_by_a_test_here() -> None:
     assert all(command.startswith("python -m ") for command in ordinary)
 
 
+def test_the_readme_names_every_folder_whose_files_are_found_by_name() -> None:
+    (table,) = re.findall(r"\| to add \|.*?\n\n", README, re.DOTALL)
+    rooms = set(re.findall(r"`([a-z_/]+)/<\w+>\.py`", table))
+    found = {file.parent for room in ("memory_study", "analysis") for file in (ROOT / room).glob("*/_*.py")}
+    finders = {
+        folder
+        for folder in found
+        if any("iter_modules(" in file.read_text() for file in folder.glob("_*.py"))
+    }
+    assert rooms == {str(folder.relative_to(ROOT)) for folder in finders} | {"sweeps"}
+
+
 @pytest.mark.slow
 def test_every_ordinary_command_of_the_readme_succeeds(folder: Path) -> None:
     for command in COMMANDS:
