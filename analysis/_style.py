@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -48,6 +49,7 @@ _KINDS = {
     "mixup": ("#882255", ">"),
     "sam": ("#44AA99", "p"),
 }
+_TITLE_LINE = 64  # characters that fit into a figure of nothing
 # For kinds that come later, by place in the alphabet of the unknown: the rest of that palette.
 _SPARE = (("#AA4499", "h"), ("#661100", "d"), ("#117733", "H"), ("#DDCC77", "8"))
 
@@ -150,7 +152,7 @@ def lighten(colour: str, share: float) -> tuple[float, float, float]:
 def nothing_to_draw(title: str, missing: str, command: str) -> Figure:
     """A figure that says what is missing, and which command fills it."""
     figure = Figure(figsize=(7.0, 2.4))
-    figure.text(0.04, 0.80, title, fontsize=12, weight="bold")
+    figure.text(0.04, 0.80, textwrap.fill(title, _TITLE_LINE), fontsize=12, weight="bold")
     figure.text(0.04, 0.52, missing, fontsize=10)
     figure.text(0.04, 0.30, "Fill it with:", fontsize=10, color=FAINT)
     figure.text(0.04, 0.12, command, fontsize=10, family="DejaVu Sans Mono")

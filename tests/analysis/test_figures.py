@@ -106,6 +106,13 @@ def test_a_figure_of_nothing_says_what_is_missing_and_which_command_fills_it(
 
 
 @every_figure
+def test_a_figure_of_nothing_has_all_its_text_inside(name: str, drawings: Drawings) -> None:
+    figure = drawings(name, "nothing")
+    texts = [text for text in figure.findobj(Text) if text.get_text().strip()]
+    assert_inside_and_apart(figure, [(text.get_text(), text.get_window_extent()) for text in texts])
+
+
+@every_figure
 def test_a_figure_draws_from_one_trial(name: str, scenes: Scenes, tmp_path: Path) -> None:
     with drawn(name, scenes(name, "one trial")) as figure:
         png, svg = _style.save(figure, tmp_path / name)
