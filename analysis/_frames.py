@@ -77,7 +77,7 @@ def labels(trials: pd.DataFrame) -> pd.Series:
 
 def panels(trials: pd.DataFrame, ignoring: Iterable[str] = ()) -> pd.Series:
     """A name for all that two trials of one panel share: data set, model, training size, and what else
-    differs here.
+    differs among trials with these.
 
     Trials of one panel differ only in seed, corruption, regularizers, the columns ``ignoring``, and in on how many
     examples and when the critical sample ratio was measured. How samples are searched keeps panels apart:
@@ -93,9 +93,10 @@ def panels(trials: pd.DataFrame, ignoring: Iterable[str] = ()) -> pd.Series:
     name = text["dataset"] + " · " + text["model"]
     if "train_size" in base:
         name = name + " · " + text["train_size"] + " examples"
+    of = name.copy()
     for column in text.columns[len(base) :]:
-        if text[column].nunique() > 1:
-            name = name + f" · {column.replace('_', ' ')} " + text[column]
+        varies = text[column].groupby(of).transform("nunique") > 1
+        name = name.where(~varies, name + f" · {column.replace('_', ' ')} " + text[column])
     return name
 
 

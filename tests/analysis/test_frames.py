@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis import _frames
+from analysis import _frames, _settings
 from analysis._frames import Frames, tidy
 from analysis._rows import Facts, Rows, history, wide
 from memory_study.config import ABSENT, TrialConfig
@@ -155,6 +155,14 @@ def test_trials_share_a_panel_when_they_train_the_same_net(
     assert (names.nunique() == 1) == same
 
 
+def test_a_panel_is_named_by_what_sets_it_apart_from_its_likes_only() -> None:
+    digits = [TrialConfig(seed=seed, width=width) for seed in (0, 1) for width in (8, 16)]
+    mnist = TrialConfig(dataset="mnist", epochs=7, learning_rate=0.3)
+    names = _frames.panels(tidy(rows_of([*digits, mnist])).trials)
+    base = "digits · mlp · 1000 examples"
+    assert set(names) == {f"{base} · width 8", f"{base} · width 16", "mnist · mlp · 1000 examples"}
+
+
 def test_only_real_data_and_fully_random_labels_are_labelled() -> None:
     configs = [
         TrialConfig(),
@@ -164,3 +172,10 @@ def test_only_real_data_and_fully_random_labels_are_labelled() -> None:
     ]
     found = _frames.labels(tidy(rows_of(configs)).trials).loc[[config.id for config in configs]]
     assert found.fillna("").tolist() == ["real", "randY", "", ""]
+
+
+def test_which_side_a_trial_is_on_stands_beside_how_its_examples_are_labelled() -> None:
+    configs = [TrialConfig(labels="example"), TrialConfig(corruption="randY", corruption_level=1.0)]
+    found = _settings.labelled(tidy(rows_of(configs)).trials).loc[[config.id for config in configs]]
+    assert found["labels"].tolist() == ["example", "data"]
+    assert found["side"].tolist() == ["real", "randY"]
