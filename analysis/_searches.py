@@ -37,7 +37,7 @@ def suggestions(rows: pd.DataFrame) -> pd.DataFrame:
     """
     asked = rows[~rows["repetition"].str.startswith(_FRONT) & ~rows["diverged"].fillna(0).gt(0)]
     key = [*STUDY, "number", "regularizers"]
-    real, noise = (asked[asked["labels"] == labels].set_index(key) for labels in ("real", "randY"))
+    real, noise = (asked[asked["side"] == side].set_index(key) for side in ("real", "randY"))
     both = pd.DataFrame({"noise": noise["train_accuracy"], "real": real["best_validation_accuracy"]})
     found = both.astype(float).dropna().reset_index()
     return found.assign(repetition=found["repetition"].astype(int)).sort_values(

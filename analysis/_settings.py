@@ -24,9 +24,9 @@ COLUMNS = (
 
 
 def labelled(trials: pd.DataFrame) -> pd.DataFrame:
-    """The trials on real data and on fully random labels, with columns ``panel`` and ``labels``."""
-    trials = trials.assign(labels=_frames.labels(trials), panel=_frames.panels(trials))
-    return trials[trials["labels"].notna()]
+    """The trials on real data and on fully random labels, with columns ``panel`` and ``side``: real or randY."""
+    trials = trials.assign(side=_frames.labels(trials), panel=_frames.panels(trials))
+    return trials[trials["side"].notna()]
 
 
 def names(trials: pd.DataFrame) -> pd.DataFrame:
@@ -35,15 +35,15 @@ def names(trials: pd.DataFrame) -> pd.DataFrame:
     return trials[columns].drop_duplicates(KEY).set_index(KEY)
 
 
-def count(trials: pd.DataFrame, labels: str, condition: pd.Series) -> pd.Series:
-    """By setting: how many trials of these labels fulfil a condition."""
-    return condition[trials["labels"] == labels].groupby([trials[key] for key in KEY]).sum()
+def count(trials: pd.DataFrame, side: str, condition: pd.Series) -> pd.Series:
+    """By setting: how many trials of this side fulfil a condition."""
+    return condition[trials["side"] == side].groupby([trials[key] for key in KEY]).sum()
 
 
-def mean_over_seeds(trials: pd.DataFrame, labels: str, column: str, name: str) -> pd.DataFrame:
+def mean_over_seeds(trials: pd.DataFrame, side: str, column: str, name: str) -> pd.DataFrame:
     """By setting: ``<name>``, ``<name>_low`` and ``_high`` (95 % t-interval over seeds), ``<name>_seeds``."""
     sound = ~trials["diverged"].fillna(0).gt(0).groupby([trials[key] for key in KEY]).transform("any")
-    kept = trials[sound & (trials["labels"] == labels)]
+    kept = trials[sound & (trials["side"] == side)]
     seeds = kept.groupby([*KEY, "seed"])[column].mean().dropna()
     moments = seeds.groupby(level=KEY).agg(["mean", "std", "count"])
     low, high = t_interval(moments["mean"], moments["std"], moments["count"])
@@ -55,7 +55,7 @@ def mean_over_seeds(trials: pd.DataFrame, labels: str, column: str, name: str) -
 def seed_matrices(
     trials: pd.DataFrame, columns: dict[str, str]
 ) -> Iterator[tuple[str, list[str], dict[str, Floats]]]:
-    """For each panel: its name, its settings, and for each of ``columns`` (labels: column) values [setting,
+    """For each panel: its name, its settings, and for each of ``columns`` (side: column) values [setting,
     seed].
 
     NaN where a trial is missing. Settings with a diverged trial are left out.
@@ -64,10 +64,10 @@ def seed_matrices(
     for panel, rows in trials[~diverged].groupby("panel", sort=True):
         settings, seeds = sorted(rows["regularizers"].unique()), sorted(rows["seed"].unique())
         matrices = {
-            labels: rows[rows["labels"] == labels]
+            side: rows[rows["side"] == side]
             .pivot_table(index="regularizers", columns="seed", values=column, aggfunc="mean")
             .reindex(index=settings, columns=seeds)
             .to_numpy(dtype=np.float64)
-            for labels, column in columns.items()
+            for side, column in columns.items()
         }
         yield str(panel), settings, matrices

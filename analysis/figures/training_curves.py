@@ -35,7 +35,7 @@ _SIDES = {"real": "real labels", "randY": "random labels"}
 
 
 def tabulate(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
-    """One row per setting, labels (real or randY) and epoch: ``accuracy`` with interval, ``seeds``,
+    """One row per setting, side (real or randY) and epoch: ``accuracy`` with interval, ``seeds``,
     ``shown``.
 
     ``shown`` is 0 for a setting that is not drawn, 1 to 3 from weak to strong, and 1 for the control. A
@@ -49,8 +49,8 @@ def tabulate(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
         .melt("trial", var_name="epoch", value_name="value")
         .dropna()
     )
-    points = points.join(trials[[*_settings.KEY, "labels", "seed"]], on="trial")
-    key = [*_settings.KEY, "labels", "epoch"]
+    points = points.join(trials[[*_settings.KEY, "side", "seed"]], on="trial")
+    key = [*_settings.KEY, "side", "epoch"]
     moments = points.groupby(key)["value"].agg(["mean", "std", "count"])
     low, high = t_interval(moments["mean"], moments["std"], moments["count"])
     table = pd.DataFrame(
@@ -59,15 +59,15 @@ def tabulate(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     names = _settings.names(trials).reset_index()
     table = names.merge(table, on=_settings.KEY).merge(_shown(table, names), on=_settings.KEY)
     order = {kind: place for place, kind in enumerate(_style.regularizer_order(table["regularizer"]))}
-    keys = ["panel", "_order", *_frames.strength_columns(table), "labels", "epoch"]
+    keys = ["panel", "_order", *_frames.strength_columns(table), "side", "epoch"]
     table = table.assign(_order=table["regularizer"].map(order)).sort_values(keys)
     return table.drop(columns="_order").reset_index(drop=True)
 
 
 def _shown(table: pd.DataFrame, names: pd.DataFrame) -> pd.DataFrame:
     """Which settings are drawn: columns panel, regularizers, shown."""
-    last = table.sort_values("epoch").drop_duplicates([*_settings.KEY, "labels"], keep="last")
-    final = last[last["labels"] == "randY"].set_index(_settings.KEY)["accuracy"].rename("final")
+    last = table.sort_values("epoch").drop_duplicates([*_settings.KEY, "side"], keep="last")
+    final = last[last["side"] == "randY"].set_index(_settings.KEY)["accuracy"].rename("final")
     settings = (
         last[_settings.KEY].drop_duplicates().merge(names, on=_settings.KEY).join(final, on=_settings.KEY)
     )
@@ -126,7 +126,7 @@ def _draw_row(pair: np.ndarray, table: pd.DataFrame, kind: str, colour: str) -> 
     """One regularizer on real and on random labels, with the control in black."""
     pair[0].set_title(_frames.pretty(kind), color=colour, weight="bold")
     for side, axes in zip(_SIDES, pair, strict=True):
-        rows = table[(table["labels"] == side) & (table["shown"] > 0)]
+        rows = table[(table["side"] == side) & (table["shown"] > 0)]
         axes.set_ylim(0, 1.02)
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
         _style.percent_axis(axes, "y")

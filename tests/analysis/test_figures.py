@@ -252,7 +252,7 @@ def test_figure_10_names_a_diverged_setting_and_does_not_average_it(frames: Fram
 
 def test_figure_11_shows_the_strengths_that_cap_noise_alike(frames: Frames) -> None:
     table = figures.find("training_curves").tabulate(frames.trials, frames.curves)
-    last = table[(table["labels"] == "randY") & (table["epoch"] == table["epoch"].max())].set_index(
+    last = table[(table["side"] == "randY") & (table["epoch"] == table["epoch"].max())].set_index(
         "regularizers"
     )
     dropout = last[last["regularizer"] == "dropout"]
