@@ -1,8 +1,8 @@
 """A cohort's training between two epochs, as bytes: all that another machine must know to go on.
 
 Random numbers need no state, because every draw comes from a stream named by seed, purpose and epoch. So the nets, their
-velocities and what was measured so far are enough: resumed training gives the records of an undisturbed one, on a CPU
-bit for bit (seconds apart).
+velocities, which examples are kept, and what was measured so far are enough: resumed training gives the records of an
+undisturbed one, on a CPU bit for bit (seconds apart).
 """
 
 from __future__ import annotations
@@ -39,12 +39,16 @@ class Checkpoints(Protocol):
 
 @dataclass(frozen=True)
 class State:
-    """What :func:`dump` kept: the trials of each row of ``tensors``, and a history for every trial of the cohort."""
+    """What :func:`dump` kept: the trials of each row of ``tensors``, and a history for every trial of the cohort.
+
+    ``kept``: the training examples that each trial of the cohort has, where it has not all.
+    """
 
     epoch: int
     rows: tuple[str, ...]
     tensors: Mapping[str, Mapping[str, Tensor]]
     histories: Mapping[str, Mapping[str, Any]]
+    kept: Mapping[str, Tensor]
 
     def history(self, history: History) -> None:
         """Give an empty history what was kept of its trial."""
@@ -70,6 +74,7 @@ def dump(training: Training, epoch: int) -> bytes:
             for name, group in tensors.items()
         },
         "histories": {trial: history.state() for trial, history in training.histories.items()},
+        "kept": dict(training.kept),
     }
     file = io.BytesIO()
     torch.save(saved, file)
@@ -87,7 +92,7 @@ def load(data: bytes, cohort: Cohort, device: torch.device) -> State | None:
         or not {c.id for c in cohort.configs} <= saved["histories"].keys()
     ):
         return None
-    return State(saved["epoch"], tuple(saved["rows"]), saved["tensors"], saved["histories"])
+    return State(saved["epoch"], tuple(saved["rows"]), saved["tensors"], saved["histories"], saved["kept"])
 
 
 def _version(device: torch.device) -> str:

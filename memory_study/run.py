@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -43,14 +44,11 @@ def run_cohort(
     peak = PeakMemory(torch.device(device))
     with torch.no_grad():
         beat = heartbeat or (lambda epoch: None)
-        pruned = prune(cohort, splits, torch.device(device))
-        kept = {trial: each.kept for trial, each in pruned.items()}
-        histories = train(cohort, splits, torch.device(device), leave, beat, checkpoints, kept)
+        dropping = partial(prune, cohort, splits, torch.device(device))
+        histories = train(cohort, splits, torch.device(device), leave, beat, checkpoints, dropping)
         if keep_models and any(history.model is None for history in histories.values()):
             # Trials had left by the time of a checkpoint that kept no nets.
-            histories = train(cohort, splits, torch.device(device), leave, beat, kept=kept)
-    for trial, each in pruned.items():
-        histories[trial].scalars.update(each.scalars)
+            histories = train(cohort, splits, torch.device(device), leave, beat, prune=dropping)
     for history in histories.values():
         history.scalars.update(peak.scalars())
     return [histories[c.id].record() for c in cohort.configs]

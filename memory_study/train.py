@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,6 +29,9 @@ from memory_study.models import Stack
 from memory_study.optimizers import SGD, as_rates, ascend_, learning_rates
 from memory_study.regularizers._perturbation import Perturbation, group
 from memory_study.rng import EpochDraws, ReplicaDraws, stream
+
+if TYPE_CHECKING:
+    from memory_study._pruning import Pruned
 
 
 class _Term(NamedTuple):
@@ -67,6 +70,7 @@ class Training:
         self.device, self.dtype = device, getattr(torch, self.shared.dtype)
         self.scaling = Scaling(self.shared, splits)
         self.data = TrainingData(self.configs, splits, self.scaling, device, self.dtype)
+        self.kept = kept
         if kept:
             self.data.only(torch.stack([kept[config.id] for config in self.configs]))
         image = splits.train_inputs.shape[1:]
@@ -246,18 +250,23 @@ def train(
     leave: Callable[[Training, list[int]], None],
     heartbeat: Callable[[int], None],
     checkpoints: Checkpoints | None = None,
-    kept: Mapping[str, Tensor] = MappingProxyType({}),
+    prune: Callable[[], Mapping[str, Pruned]] = dict,
 ) -> dict[str, History]:
     """Train ``cohort`` to its end, from where ``checkpoints`` left it, and return each trial's history.
 
     ``leave(training, rows)`` is called with replicas just before they leave the stack, ``heartbeat(epoch)`` after
-    every epoch; ``kept`` is for :class:`Training`.
+    every epoch. ``prune()`` says, by trial id, what a trial keeps, where some drop examples; it is not asked again where a
+    checkpoint knows: on a GPU, which rounds now so, now so, another answer would change the data in mid-training.
     """
-    training = Training(cohort, splits, device, kept)
-    if not all(measure.resumable for measure in training.measures):
+    if not all(measures.find(name).resumable for name in cohort.configs[0].measures):
         checkpoints = None
     states = (load(data, cohort, device) for data in checkpoints.states()) if checkpoints else iter(())
     saved = next(filter(None, states), None)
+    pruned = {} if saved else prune()
+    kept = saved.kept if saved else {trial: each.kept for trial, each in pruned.items()}
+    training = Training(cohort, splits, device, kept)
+    for trial, each in pruned.items():
+        training.histories[trial].scalars.update(each.scalars)
     if saved:
         training.resume(saved)
     start = saved.epoch if saved else 0

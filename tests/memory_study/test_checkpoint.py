@@ -115,6 +115,22 @@ def test_so_does_one_on_the_examples_that_a_score_leaves(splits, run, measured):
     )
 
 
+def test_what_is_kept_is_not_asked_again_by_a_resumed_training(splits, run, measured, monkeypatch):
+    data = splits(train=42)
+    configs = [
+        replace(config, pruning_score="loss", pruned_share=0.4, scoring_epochs=2, stop_at_convergence=True)
+        for config in stack(width=9, epochs=4)[:3]
+    ]
+    expected = run(configs, data)
+    state = interrupted(run, configs, data, 2)
+    monkeypatch.setattr(
+        "memory_study.run.prune", lambda *_: pytest.fail("scored again, as a GPU may not twice")
+    )
+    records = run(configs[1:], data, Kept(data=state))
+    assert list(map(measured, records)) == list(map(measured, expected[1:]))
+    assert all(record.scalars["scoring_seconds"] > 0 for record in records)
+
+
 def test_so_does_adversarial_training_and_a_net_of_wide_layers(splits, run, measured):
     data = splits(train=42)
     configs = [
