@@ -236,6 +236,14 @@ class TrialConfig(_Identified):
         return self.train_size - round(self.pruned_share * self.train_size)
 
     @property
+    def first_training(self) -> TrialConfig:
+        """The trial whose ``scoring_epochs`` score the examples of this one, where it drops some."""
+        return dataclasses.replace(
+            self, pruning_score="none", epochs=self.scoring_epochs, csr_examples=0, csr_epochs=(), measures=(),
+            stop_at_convergence=False,
+        )  # fmt: skip
+
+    @property
     def shared(self) -> tuple[Value, ...]:
         """The values of all cohort fields: trials stack exactly when these are equal."""
         return tuple(getattr(self, name) for name in COHORT_FIELDS)

@@ -6,6 +6,7 @@ Tests hold these formulas against the real models; packing and ``--dry-run`` bui
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -93,6 +94,12 @@ OBJECTIVE_FLOATS = 2**19
 """Values of a layer for a batch and all objectives that are unrolled together. Twice as many are no faster on a core,
 a quarter takes a half more time (measured, 10 classes)."""
 
+SENSITIVITY = "loss_sensitivity"
+"""The measure and the score that hold all of a training's weights, and take many times as long."""
+
+HELD_BYTES = 2**30
+"""Of weights that first trainings which run together pass, if that is more than one."""
+
 GRADIENT_COPIES = 5
 """Of each objective's gradients with respect to all inputs: direct, indirect, total, and room for two on the way."""
 
@@ -117,6 +124,40 @@ def trajectory_floats(config: TrialConfig, image: ImageShape, classes: int) -> i
     return (steps + 1) * replica_cost(config, image, classes).parameters
 
 
+def float_bytes(config: TrialConfig) -> int:
+    """Of a number in training."""
+    return 8 if config.dtype == "float64" else 4
+
+
+def unrolled_first(configs: Sequence[TrialConfig]) -> TrialConfig | None:
+    """A first training that is unrolled to score examples; None where no trial of a cohort asks for that score."""
+    asking = (config for config in configs if config.pruning_score == SENSITIVITY)
+    found = next(asking, None)
+    return found and found.first_training
+
+
+def first_trainings_at_once(configs: Sequence[TrialConfig], image: ImageShape, classes: int) -> int:
+    """How many first trainings of a cohort run as one stack: where one is unrolled, few, because all weights are kept."""
+    first = unrolled_first(configs)
+    if first is None:
+        return len(configs)
+    held = float_bytes(first) * trajectory_floats(first, image, classes)
+    return min(len(configs), max(1, HELD_BYTES // held))
+
+
+def scoring_bytes(configs: Sequence[TrialConfig], image: ImageShape, classes: int) -> int:
+    """What a cohort holds to score the examples that it drops by their loss sensitivity: of all first trainings that
+    run together their trajectories, of one at a time gradients in float64.
+    """
+    first = unrolled_first(configs)
+    if first is None:
+        return 0
+    weights = trajectory_floats(first, image, classes)
+    gradients = sensitivity_floats(first, image, classes) - weights
+    together = first_trainings_at_once(configs, image, classes)
+    return together * float_bytes(first) * weights + 8 * gradients
+
+
 def sensitivity_floats(config: TrialConfig, image: ImageShape, classes: int) -> int:
     """What the loss sensitivity holds of one replica: its trajectory, and gradients with respect to each input."""
     units = _units(config, image, classes)
@@ -131,10 +172,24 @@ def sensitivity_flops(config: TrialConfig, image: ImageShape, classes: int) -> f
     back = sum(sensitivity_steps(config, config.sensitivity_points))
     if config.labels == "data":
         back += classes * sum(sensitivity_steps(config, config.sensitivity_class_points))
+    return back * _step_back_flops(config, image, classes)
+
+
+def scoring_flops(config: TrialConfig, image: ImageShape, classes: int) -> float:
+    """Arithmetic of the way back through a first training; 0 for a trial without that score."""
+    first = unrolled_first([config])
+    if first is None:
+        return 0.0
+    back = sum(sensitivity_steps(first, first.sensitivity_points))
+    return back * _step_back_flops(first, image, classes)
+
+
+def _step_back_flops(config: TrialConfig, image: ImageShape, classes: int) -> float:
+    """Of one step, for one objective."""
     units = _units(config, image, classes)
     # Of each product two derivatives, both forward and to the weights and back; the inputs have none of their own.
     first, products = units[0] * units[1], sum(a * b for a, b in pairwise(units))
-    return back * min(config.batch_size, config.train_size) * (12.0 * products - 4.0 * first)
+    return min(config.batch_size, config.train_size) * (12.0 * products - 4.0 * first)
 
 
 def _units(config: TrialConfig, image: ImageShape, classes: int) -> list[int]:

@@ -86,6 +86,8 @@ SCALARS: Mapping[str, str] = {
     "sharpness_matched_epoch": "that epoch; absent, as the three before, from a trial that never gets there",
     "peak_memory_bytes": "most bytes that torch reserved on the GPU while its cohort trained, all trials; absent on a CPU",
     "flipped_auroc": "chance that the score by which examples were dropped is higher for a false label than for a true one",
+    "scores_finite": "1 if every example had a score by which to drop some; 0 if the first training diverged, or its scores "
+    "overflowed: what was dropped then was drawn by lot",
     "scoring_seconds": "the trial's share of the seconds of the first training and of scoring its examples",
     "measure_seconds": "its share of the seconds of the measures that its config asks for; absent without any",
     "filter_low_frequency": "mean share of a first-layer filter's spectral energy at up to one period a filter, in [0, 1]",
@@ -102,6 +104,7 @@ SOMETIMES = frozenset(
         "peak_memory_bytes",
         "measure_seconds",
         "flipped_auroc",
+        "scores_finite",
         "scoring_seconds",
         *_FILTERS,
         *_SHARPNESS,

@@ -14,9 +14,12 @@ from types import MappingProxyType
 from memory_study import regularizers
 from memory_study.config import TrialConfig
 from memory_study.cost import (
+    SENSITIVITY,
     ImageShape,
+    float_bytes,
     input_shape,
     replica_cost,
+    scoring_flops,
     sensitivity_floats,
     sensitivity_flops,
 )
@@ -24,9 +27,6 @@ from memory_study.record import epoch_grid
 
 GIB = 2**30
 FLOAT_BYTES = 4
-
-SENSITIVITY = "loss_sensitivity"
-"""The measure that holds all of a training's weights, and takes many times as long."""
 
 SHARPNESS_EPOCHS = 25
 """Epochs of training that take as long as measuring sharpness twice (measured at width 128)."""
@@ -109,10 +109,11 @@ def replica_bytes(config: TrialConfig, image: ImageShape, classes: int) -> int:
     measuring loss sensitivities holds.
     """
     cost = replica_cost(config, image, classes)
-    width = FLOAT_BYTES * (2 if config.dtype == "float64" else 1)
     copies = COPIES + sum(regularizers.find(kind).copies for kind, _ in config.regularizers)
     measured = sensitivity_floats(config, image, classes) if SENSITIVITY in config.measures else 0
-    return int(width * (copies * cost.parameters + 3 * config.batch_size * cost.activations + measured))
+    return int(
+        float_bytes(config) * (copies * cost.parameters + 3 * config.batch_size * cost.activations + measured)
+    )
 
 
 def noise_banks(configs: Sequence[TrialConfig]) -> int:
@@ -127,13 +128,12 @@ def fixed_bytes(configs: Sequence[TrialConfig], image: ImageShape, held_out: int
     config = configs[0]
     pixels = math.prod(input_shape(config, image))
     banks = noise_banks(configs)
-    width = FLOAT_BYTES * (2 if config.dtype == "float64" else 1)
-    return int(width * pixels * (config.train_size * (1 + banks) + held_out))
+    return int(float_bytes(config) * pixels * (config.train_size * (1 + banks) + held_out))
 
 
 def trial_flops(config: TrialConfig, image: ImageShape, classes: int, validation: int) -> float:
     """Arithmetic of one trial: training, the evaluations that its schedule asks for, critical samples,
-    loss sensitivities.
+    loss sensitivities, scoring the examples to be dropped (counted for each trial, though some share it).
 
     Of a pass over the training set between the epochs of the curves, only the hardest examples are counted.
     """
@@ -148,7 +148,7 @@ def trial_flops(config: TrialConfig, image: ImageShape, classes: int, validation
     steps = config.epochs * config.kept_examples * step_factor(config)
     steps += config.train_size * (SHARPNESS_EPOCHS if "sharpness" in config.measures else 0)
     steps += config.train_size * (config.scoring_epochs if config.pruned_share else 0)
-    return training * (steps + searches) + forward * passes + measured
+    return training * (steps + searches) + forward * passes + measured + scoring_flops(config, image, classes)
 
 
 def cohort_seconds(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from memory_study.cohort import Cohort
 from memory_study.config import TrialConfig
-from memory_study.cost import ImageShape
+from memory_study.cost import ImageShape, scoring_bytes
 from sweeps._checkpoints import Kept
 from sweeps._cost import (
     GIB,
@@ -149,7 +149,8 @@ def pack(
 def bytes_of(configs: Sequence[TrialConfig], facts: Facts) -> int:
     """Memory that a cohort needs on its device, besides what any process takes there."""
     replicas = len(configs) * replica_bytes(configs[0], facts.image, facts.classes)
-    return replicas + fixed_bytes(configs, facts.image, facts.validation + facts.test)
+    scoring = scoring_bytes(configs, facts.image, facts.classes)
+    return replicas + fixed_bytes(configs, facts.image, facts.validation + facts.test) + scoring
 
 
 def _resumed(
@@ -212,7 +213,8 @@ def _largest(group: Sequence[TrialConfig], machine: Machine, facts: Facts) -> in
     replica = replica_bytes(config, facts.image, facts.classes)
     gpu = machine.device.is_gpu
     # What a whole group holds once is shared by its cohort on a GPU; on a CPU the question is whether one trial fits.
-    fixed = bytes_of(group, facts) - len(group) * replica if gpu else bytes_of(group[:1], facts) - replica
+    alone = max(bytes_of([config], facts) for config in group)
+    fixed = (bytes_of(group, facts) - len(group) * replica) if gpu else alone - replica
     room = machine.device.memory_bytes - _context_bytes(machine) - fixed
     if room < replica:
         need = (machine.device.memory_bytes - room + replica) / GIB

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from memory_study._fingerprint import fingerprint
 from memory_study.config import TrialConfig
+from memory_study.cost import SENSITIVITY, unrolled_first
 from memory_study.record import Tag
 from sweeps._batch import Outcome
 from sweeps._cost import DEVICES, noise_banks
@@ -31,13 +32,14 @@ class Peak:
     banks: int
     """Of noise, one for each seed of random inputs."""
     kinds: tuple[str, ...]
-    """Of regularizers, in order."""
+    """Of regularizers, and the score that unrolls first trainings, in order."""
     bytes: int = 0
 
     @classmethod
     def of(cls, configs: Sequence[TrialConfig], measured: int = 0) -> Peak:
         """That of a cohort."""
         kinds = {kind for config in configs for kind, _ in config.regularizers}
+        kinds |= {SENSITIVITY} if unrolled_first(configs) else set()
         return cls(len(configs), noise_banks(configs), tuple(sorted(kinds)), measured)
 
     @property

@@ -67,8 +67,8 @@ def input_gradients(
 
     Objective k is the sum of ``parts[:, :, k]`` [replica, example, objective] times the cross-entropies after ``steps[k]``
     updates, divided by the number of examples. Direct: of these losses at fixed weights. Indirect: through the
-    weights; 0 for an example that no batch held so far. ``inputs`` [replica, example, pixel], ``labels``
-    [replica, example]; ``steps`` ascend, from 1.
+    weights; 0 for an example that no batch held so far. ``inputs`` [replica, example, pixel], in whose type all is
+    computed; ``labels`` [replica, example]; ``steps`` ascend, from 1.
     """
     replica = torch.arange(len(inputs), device=inputs.device)[:, None]
     direct = inputs.new_zeros(*inputs.shape[:2], len(steps), inputs.shape[2])
@@ -82,18 +82,20 @@ def input_gradients(
             first = new[0]
             chosen = slice(first, first + len(new))
             gradient, direct[:, :, chosen] = _gradient(
-                trajectory.weights[step], inputs, labels, parts[:, :, chosen]
+                _typed(trajectory.weights[step], inputs), inputs, labels, parts[:, :, chosen]
             )
             pulls = _before(gradient, pulls)
             momenta = _before([Layer(*map(torch.zeros_like, layer)) for layer in gradient], momenta)
-        examples, rate = trajectory.examples[step - 1], trajectory.rates[step - 1]
+        examples, rate = trajectory.examples[step - 1], trajectory.rates[step - 1].to(inputs.dtype)
         if trajectory.momentum:
             momenta = [
                 Layer(p.kernel + q.kernel, p.bias + q.bias) for p, q in zip(pulls, momenta, strict=True)
             ]
         along = momenta if trajectory.momentum else pulls
         batch, answers = inputs[replica, examples], labels.gather(1, examples)
-        curved, mixed = _derivatives_along(trajectory.weights[step - 1], batch, answers, along)
+        curved, mixed = _derivatives_along(
+            _typed(trajectory.weights[step - 1], inputs), batch, answers, along
+        )
         indirect[replica, examples, first:] -= mixed.mul_(rate.view(-1, 1, 1, 1))
         for pull, curve in zip(pulls, curved, strict=True):
             pull.kernel.sub_(curve.kernel.mul_(rate.view(-1, 1, 1, 1)))
@@ -102,6 +104,11 @@ def input_gradients(
             layer.kernel.mul_(trajectory.momentum)
             layer.bias.mul_(trajectory.momentum)
     return direct, indirect
+
+
+def _typed(layers: Sequence[Layer], like: Tensor) -> list[Layer]:
+    """The weights of one step in the type of ``like``. All steps at once would need twice the memory and more."""
+    return [Layer(layer.kernel.to(like.dtype), layer.bias.to(like.dtype)) for layer in layers]
 
 
 def _before(new: list[Layer], old: list[Layer]) -> list[Layer]:

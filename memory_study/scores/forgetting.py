@@ -35,8 +35,8 @@ class Forgetting(Score):
         self._right = right
 
     def values(self) -> Tensor:
-        """Counts, which many examples share."""
-        return torch.where(self._ever, self._events, torch.inf)
+        """Counts, which many examples share; the number of epochs for those that were never right."""
+        return torch.where(self._ever, self._events, float(self.training.shared.epochs))
 
 
 SCORE = Forgetting

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from memory_study import cost
 from memory_study.measures import loss_sensitivity as measure
-from memory_study.measures._unrolled import Layer, Trajectory
 from memory_study.scores._base import Score
 
 
@@ -24,19 +23,11 @@ class LossSensitivity(measure.LossSensitivity, Score):
         found = []
         for row in range(len(self.training.configs)):
             inputs, labels = data.parts(slice(0, len(data)), [row])
-            trajectory = _double(self.trajectory.rows([row]))
-            by_kind = measure.loss_sensitivity(trajectory, inputs.flatten(2).double(), labels, steps)
+            by_kind = measure.loss_sensitivity(
+                self.trajectory.rows([row]), inputs.flatten(2).double(), labels, steps
+            )
             found.append(by_kind["total"][0].mean(-1))
         return torch.cat(found)
-
-
-def _double(trajectory: Trajectory) -> Trajectory:
-    weights = [
-        [Layer(*(each.double() for each in layer)) for layer in layers] for layers in trajectory.weights
-    ]
-    return Trajectory(
-        trajectory.momentum, weights, trajectory.examples, [r.double() for r in trajectory.rates]
-    )
 
 
 SCORE = LossSensitivity

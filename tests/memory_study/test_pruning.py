@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from memory_study import _pruning, scores
-from memory_study._pruning import auroc, first_training, kept, prune
+from memory_study import _pruning, cost, scores
+from memory_study._pruning import auroc, kept, prune
 from memory_study.cohort import Cohort
 from memory_study.config import TrialConfig
+from memory_study.measures import loss_sensitivity
 from memory_study.measures.accuracy import predict
 from memory_study.train import Training
 
@@ -44,7 +45,7 @@ def cohort(**shared):
 
 def first(splits, *configs):
     with torch.no_grad():
-        training = Training(Cohort(tuple(map(first_training, configs))), splits, CPU)
+        training = Training(Cohort(tuple(config.first_training for config in configs)), splits, CPU)
         found = _pruning.score(training, scores.names())
     return training, found
 
@@ -74,7 +75,7 @@ def test_scores_are_what_they_say(splits):
 
 
 def test_an_example_is_forgotten_as_often_as_it_turns_from_right_to_wrong(splits, monkeypatch):
-    training = Training(Cohort((first_training(BASE),)), splits(), CPU)
+    training = Training(Cohort((BASE.first_training,)), splits(), CPU)
     forgetting = scores.find("forgetting")(training)
     after = [[0, 1, 1, 0, 0], [0, 1, 0, 1, 1], [0, 1, 1, 1, 0], [0, 1, 0, 0, 1]]
     module = __import__("memory_study.scores.forgetting", fromlist=["predict"])
@@ -85,7 +86,9 @@ def test_an_example_is_forgotten_as_often_as_it_turns_from_right_to_wrong(splits
         monkeypatch.setattr(module, "predict", lambda *_, found=found: found)
         monkeypatch.setattr(type(forgetting), "passes", lambda self: [()])
         forgetting.after_epoch(epoch, ())
-    assert forgetting.values().tolist() == [[np.inf, 0, 2, 1, 1]]
+    assert forgetting.values().tolist() == [
+        [4, 0, 2, 1, 1]
+    ]  # of 4 epochs at most every other can end with forgetting
 
 
 def test_the_loss_sensitivity_is_that_of_the_measure(splits, train):
@@ -147,7 +150,7 @@ def test_a_trial_is_trained_and_evaluated_on_the_examples_that_it_keeps(splits, 
     data, config = splits(), replace(BASE, **NOISES[2], csr_examples=0)
     left = prune(Cohort((config,)), data, CPU)[config.id].kept
     assert len(left) == 28
-    labels = Training(Cohort((first_training(config),)), data, CPU).data.labels[0]
+    labels = Training(Cohort((config.first_training,)), data, CPU).data.labels[0]
     smaller = replace(data, train_inputs=data.train_inputs[left], train_labels=labels[left])
     plain = TrialConfig(
         train_size=28, width=8, batch_size=16, epochs=5, learning_rate=0.1, momentum=0.5, csr_examples=0,
@@ -194,3 +197,54 @@ def test_trials_leave_a_pruned_stack_without_the_others_noticing(splits, train, 
     records = train(configs, data)
     assert len({record.scalars["epochs_trained"] for record in records}) > 1
     assert list(map(measured, records)) == [measured(train([config], data)[0]) for config in configs]
+
+
+@pytest.mark.parametrize("name", [name for name in scores.names() if name != "random"])
+def test_what_was_dropped_by_lot_because_the_first_training_diverged_says_so(name, splits, train):
+    sound = replace(BASE, pruning_score=name, csr_examples=0)
+    lost, lot = replace(sound, learning_rate=1e30), replace(sound, pruning_score="random", learning_rate=1e30)
+    records = train([sound, lost, lot], splits())
+    assert [record.scalars["scores_finite"] for record in records] == [1, 0, 1]
+
+
+def test_a_score_that_overflows_is_told_where_only_some_examples_have_none(splits, train, monkeypatch):
+    monkeypatch.setattr(
+        scores.find("loss"),
+        "values",
+        lambda self: torch.arange(40.0).masked_fill(torch.arange(40) < 3, torch.inf)[None],
+    )
+    (record,) = train([replace(BASE, **NOISES[2])], splits())
+    assert record.scalars["scores_finite"] == 0
+    assert "flipped_auroc" not in record.scalars
+
+
+def test_first_trainings_whose_weights_are_kept_run_few_at_a_time_and_find_the_same(splits, monkeypatch):
+    configs = tuple(replace(BASE, pruning_score="loss_sensitivity", seed=seed) for seed in range(5))
+    stacks = []
+    scored = _pruning.score
+
+    def counted(training, names):
+        stacks.append(len(training.configs))
+        return scored(training, names)
+
+    monkeypatch.setattr(_pruning, "score", counted)
+    with torch.no_grad():
+        together = prune(Cohort(configs), splits(), CPU)
+        held = 4 * cost.trajectory_floats(BASE.first_training, (1, 6, 6), 4)
+        monkeypatch.setattr(cost, "HELD_BYTES", int(2.5 * held))
+        apart = prune(Cohort(configs), splits(), CPU)
+    assert stacks == [5, 2, 2, 1]
+    assert all(torch.equal(apart[trial].kept, together[trial].kept) for trial in together)
+
+
+def test_the_weights_of_a_first_training_are_not_converted_all_at_once(splits, monkeypatch):
+    unrolled, seen = loss_sensitivity.loss_sensitivity, []
+
+    def types(trajectory, inputs, *more):
+        seen.append({tensor.dtype for layers in trajectory.weights for layer in layers for tensor in layer})
+        return unrolled(trajectory, inputs, *more)
+
+    monkeypatch.setattr(loss_sensitivity, "loss_sensitivity", types)
+    _, found = first(splits(), BASE)
+    assert seen == [{torch.float32}]
+    assert not torch.equal(found["loss_sensitivity"], found["loss_sensitivity"].float().double())

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from memory_study import scores
 from memory_study.config import ConfigError, TrialConfig
+from memory_study.cost import replica_cost
+from memory_study.record import epoch_grid
 from sweeps import pruning
+from sweeps._cost import CPU, DEVICES, GIB, replica_bytes, trial_flops
 from sweeps._options import resolve
+from sweeps._pack import Facts, Machine, bytes_of, pack
+from sweeps._peaks import Peak
 from sweeps._plan import distinct
 
 
@@ -34,6 +40,45 @@ def test_examples_are_scored_after_as_many_epochs_as_asked_for() -> None:
 def test_a_share_that_drops_nothing_or_all_is_refused(share: float) -> None:
     with pytest.raises(ConfigError, match=f"--shares {share:g} is not a share to drop"):
         planned(shares=(0.3, share))
+
+
+MNIST = Facts((1, 28, 28), 10, 10_000, 10_000)
+MNIST_SHAPE = (MNIST.image, MNIST.classes)
+
+
+def test_the_weights_that_a_first_training_passes_are_counted_once_for_those_that_run_together() -> None:
+    trials = [t for t in planned(scale="paper", shares=(0.2,)) if t.pruned_share]
+    asking = [t for t in trials if t.pruning_score == "loss_sensitivity"]
+    others = [t for t in trials if t.pruning_score != "loss_sensitivity"]
+    weights = 4 * (8 * 391 + 1) * 1_863_690
+    for configs in (asking[:1], trials):
+        more = bytes_of(configs, MNIST) - len(configs) * replica_bytes(configs[0], *MNIST_SHAPE)
+        assert weights < more < weights + 10 * GIB
+    assert bytes_of(others, MNIST) < len(others) * replica_bytes(others[0], *MNIST_SHAPE) + GIB
+    tasks = pack(trials, Machine(DEVICES["H200"], 1), lambda trial: MNIST)
+    assert all(task.memory_bytes > weights for task in tasks if set(task.cohort.configs) & set(asking))
+    for order in (trials, trials[::-1]):
+        with pytest.raises(ValueError, match=r"one trial of mlp at width 1024 needs about 28\.9 GiB"):
+            pack(order, Machine(replace(CPU, memory_bytes=16 * GIB), 1), lambda trial: MNIST)
+
+
+def test_the_way_back_through_a_first_training_takes_time() -> None:
+    (asking, *_), (other, *_) = (
+        [t for t in planned(scale="paper") if t.pruning_score == name]
+        for name in ("loss_sensitivity", "loss")
+    )
+    epochs = replica_cost(asking, *MNIST_SHAPE).training_flops * asking.train_size
+    more = trial_flops(asking, *MNIST_SHAPE, 0) - trial_flops(other, *MNIST_SHAPE, 0)
+    back = sum(step for step in epoch_grid(8 * 391, 8) if step >= 391) / 391
+    assert 1.5 * back * epochs < more < 2.5 * back * epochs
+
+
+def test_what_a_gpu_took_without_the_first_trainings_weights_says_nothing_of_a_cohort_with_them() -> None:
+    asking, other = (
+        [t for t in planned() if t.pruning_score == name][:1] for name in ("loss_sensitivity", "loss")
+    )
+    assert Peak.of(other, 100).bound(Peak.of(asking)) is None
+    assert Peak.of(asking, 100).bound(Peak.of(other)) == 100
 
 
 @pytest.mark.parametrize(
