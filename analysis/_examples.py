@@ -16,7 +16,7 @@ KINDS = {"none": "real data", "randX": "random inputs", "randY": "random labels"
 """The kinds of data and what they are called, in the order in which they are shown."""
 COLUMNS = (
     "dataset", "model", "train_size", "seed", "corruption", "corruption_level", "corruption_seed", "regularizer",
-    "diverged", "train_right", "train_images", "train_labels",
+    "diverged", "measured_examples", "train_right", "train_images", "train_labels",
 )  # fmt: skip
 """Columns of ``trials`` that are read."""
 
@@ -42,7 +42,8 @@ class Answers:
 
 
 def by_panel(trials: pd.DataFrame) -> Iterator[tuple[str, dict[str, Answers]]]:
-    """Each panel with its kinds of data: real, and noise of level 1. Only trials without a regularizer.
+    """Each panel with its kinds of data: real, and noise of level 1. Only trials without a regularizer that kept their
+    answers or diverged. Nets with another number of measured examples are a panel of their own.
 
     Of several data sets of one kind of noise the one that most nets saw, because an example must be the same thing for
     all of them: nets with noise of their own share none.
@@ -50,11 +51,20 @@ def by_panel(trials: pd.DataFrame) -> Iterator[tuple[str, dict[str, Answers]]]:
     trials = _frames.with_columns(trials, COLUMNS)
     plain = trials["regularizer"].fillna(_frames.CONTROL) == _frames.CONTROL
     whole = (trials["corruption"] == "none") | (trials["corruption_level"] == 1)
-    trials = trials[plain & whole & trials["corruption"].isin([*KINDS])]
-    panels = _frames.panels(trials, ignoring=("corruption_seed",))
-    for panel, rows in trials.sort_index().groupby(panels):
+    asked = trials["train_right"].notna() | trials["diverged"].fillna(0).gt(0)
+    trials = trials[plain & whole & asked & trials["corruption"].isin([*KINDS])]
+    for panel, rows in trials.sort_index().groupby(_panels(trials)):
         kinds = {kind: _one_data_set(rows[rows["corruption"] == kind]) for kind in KINDS}
         yield str(panel), {kind: _answers(of_kind) for kind, of_kind in kinds.items() if len(of_kind)}
+
+
+def _panels(trials: pd.DataFrame) -> pd.Series:
+    """The panel of each trial, apart by the number of measured examples where its trials differ in that."""
+    panels = _frames.panels(trials, ignoring=("corruption_seed",))
+    measured = trials[["measured_examples", "train_size"]].min(axis=1)  # there are no more than that
+    differ = measured.groupby(panels).transform("nunique") > 1
+    number = measured.map("{:.0f}".format).astype(str)
+    return panels.mask(differ, panels + " · " + number + " measured examples")
 
 
 def _one_data_set(rows: pd.DataFrame) -> pd.DataFrame:

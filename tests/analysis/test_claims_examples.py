@@ -10,7 +10,7 @@ import planted
 import pytest
 from scipy import stats
 
-from analysis import claims
+from analysis import _examples, claims
 from analysis._examples import Answers
 from analysis._statistics import jackknife_t, t_test
 from analysis.claims import c1
@@ -74,6 +74,30 @@ def test_nets_that_agree_on_everything_leave_c1_open() -> None:
 def test_nets_with_noise_of_their_own_share_no_examples() -> None:
     trials = answers({"none": (0.9, 0.1), "randX": ALIKE, "randY": ALIKE}).assign(corruption_seed=-1)
     assert found("C1", trials)["randX about binomial"].reason.startswith("1 seed, needs 20")
+
+
+def test_nets_with_another_number_of_measured_examples_are_a_panel_of_their_own() -> None:
+    many, few = (answers({"none": ALIKE}, seeds, count) for seeds, count in ((20, EXAMPLES), (3, 50)))
+    trials = pd.concat([many.assign(measured_examples=EXAMPLES), few.assign(measured_examples=50)])
+    shapes = {panel: kinds["none"].wrong.shape for panel, kinds in _examples.by_panel(planted.named(trials))}
+    assert shapes == {
+        "digits · mlp · 1000 examples · 50 measured examples": (3, 50),
+        "digits · mlp · 1000 examples · 400 measured examples": (20, 400),
+    }
+
+
+def test_asking_for_more_examples_than_there_are_makes_no_panel() -> None:
+    trials = answers({"none": ALIKE}, 4).assign(train_size=EXAMPLES, measured_examples=[400, 400, 500, 600])
+    assert [kinds["none"].wrong.shape for _, kinds in _examples.by_panel(trials)] == [(4, EXAMPLES)]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_of_a_seeds_trials_the_one_that_kept_its_answers_counts(first: int) -> None:
+    kept = answers({"none": ALIKE}, 3)
+    without = kept.assign(train_right=np.nan, measured_examples=7)
+    twins = [kept.assign(measured_examples=EXAMPLES), without]
+    trials = planted.named(pd.concat(twins[first:] + twins[:first]))
+    assert [kinds["none"].wrong.shape for _, kinds in _examples.by_panel(trials)] == [(3, EXAMPLES)]
 
 
 def test_the_dispersion_of_binomial_counts_is_one_and_of_fixed_answers_the_number_of_nets() -> None:
