@@ -8,7 +8,7 @@ from analysis import _frames
 
 COLUMNS = (
     "dataset", "model", "train_size", "seed", "corruption", "corruption_level", "regularizer", "diverged",
-    "pruning_score", "pruned_end", "pruned_share", "scoring_epochs",
+    "pruning_score", "pruned_end", "pruned_share", "scoring_epochs", "scores_finite",
 )  # fmt: skip
 """Columns of ``trials`` that say what was dropped from what."""
 LOT = "random"
@@ -21,7 +21,9 @@ _CHOICE = ("pruning_score", "pruned_end", "pruned_share", "scoring_epochs")
 
 
 def ways(trials: pd.DataFrame) -> pd.DataFrame:
-    """The trials without regularizers by :data:`KEY` and ``seed``, each once, with boolean ``diverged``.
+    """The trials without regularizers by :data:`KEY` and ``seed``, each once, with booleans ``diverged`` and
+    ``unscored``: its first training diverged or its scores overflowed, so that it dropped by lot whatever its score is
+    called. Such a trial counts as diverged, too; one of older code, which does not say, as scored.
 
     ``data`` is :data:`CLEAN` or how many labels were drawn anew. What has no ends is there for both: dropping by lot, and
     dropping nothing (share 0), which is there for each score too. So the index repeats. A panel is named by when examples
@@ -43,7 +45,8 @@ def ways(trials: pd.DataFrame) -> pd.DataFrame:
             name = f"{panel} · scored after {epochs:g} epochs"
             parts.append(pd.concat([everything, own]).assign(panel=name, score=str(score), end=end))
     found = pd.concat(parts) if parts else dropping.assign(score="", end="")
-    found["diverged"] = found["diverged"].fillna(0).gt(0)
+    found["unscored"] = found["scores_finite"].eq(0)
+    found["diverged"] = found["diverged"].fillna(0).gt(0) | found["unscored"]
     return found.sort_values([*KEY, "seed"], kind="stable").drop_duplicates([*KEY, "seed"])
 
 

@@ -10,7 +10,7 @@ Declared before looking, but for a first look at one seed at one share, which is
   share, mean over the shares. So no share is chosen. Smallest that would matter: half a point.
 - Student's t over seeds, which share initial weights and false labels between the two trials (paired); interval of 95 %,
   p two-sided. The training examples are the same for all seeds, so this is about them.
-- A diverged trial is left out and counted. At least 3 seeds.
+- A diverged trial is left out and counted, and so is one whose first training diverged: it dropped by lot. At least 3 seeds.
 
 Not tested, but told besides: the same effect of every other score, and of the other end; and how well each score tells
 false labels from true ones (AUROC).
@@ -72,7 +72,7 @@ def _finding(panel: str, data: str, rows: pd.DataFrame) -> Finding:
     ]
     return replace(
         shared, effect=effect, low=low, high=high, p=p, more_runs=more_runs,
-        detail=_trials.sentence(f"besides: {', '.join(others)}", _aurocs(rows), _trials.left_out(compared)),
+        detail=_trials.sentence(f"besides: {', '.join(others)}", _aurocs(rows), _left_out(compared)),
     )  # fmt: skip
 
 
@@ -86,6 +86,12 @@ def _gains(rows: pd.DataFrame) -> dict[tuple[str, str], pd.Series]:
             points = 100 * (wide.loc[(score, end)] - wide.loc[(_pruning.LOT, end)])
             gains[str(score), str(end)] = points.dropna().groupby(level="seed").mean()
     return gains
+
+
+def _left_out(rows: pd.DataFrame) -> str:
+    """``2 diverged trials left out, 1 of them without scores``, or nothing."""
+    unscored = int(rows["unscored"].sum())
+    return _trials.left_out(rows) + (f", {unscored} of them without scores" if unscored else "")
 
 
 def _told(values: Floats) -> str:

@@ -3,8 +3,9 @@
 Accuracy against the share of the training examples that is dropped, a line for each score; the lowest scores are dropped on
 the left, the highest on the right. Test accuracy after the last epoch, and the best validation accuracy, on clean labels and
 where some labels were drawn anew. Black is what to beat: dropping by lot. Each line starts from the trials that drop
-nothing. Means over seeds with a 95 % t-interval; a score and share at which a trial diverged is named, not averaged. Below:
-how well each score tells false labels from true ones (area under the ROC curve; by lot it is 0.5).
+nothing. Means over seeds with a 95 % t-interval; a score and share at which a trial or its first training diverged is
+named, not averaged. Below: how well each score tells false labels from true ones (area under the ROC curve; by lot it
+is 0.5).
 """
 
 from __future__ import annotations

@@ -79,6 +79,24 @@ def test_a_share_that_a_seed_has_with_one_score_only_is_not_compared() -> None:
     assert np.isfinite(found.p)
 
 
+def test_a_trial_whose_first_training_gave_no_scores_is_left_out_and_counted() -> None:
+    trials = scene("many").trials
+    lost = (trials["pruning_score"] == "loss_sensitivity") & (trials["seed"] == 1)
+    told = trials.assign(
+        scores_finite=np.where(trials["pruned_share"] > 0, np.where(lost, 0.0, 1.0), np.nan),
+        test_accuracy=trials["test_accuracy"].mask(lost, 0.1),
+    )
+    assert judged(told)[LOWEST].finding.n == 2
+    one = lost & (trials["pruned_share"] == 0.2)
+    found = judged(told.assign(scores_finite=1.0 - one))[LOWEST].finding
+    assert found.n == 3
+    assert "1 diverged trial left out, 1 of them without scores" in found.detail
+    table = figures.find("pruning").tabulate(told, pd.DataFrame())
+    gone = table[(table["score"] == "loss_sensitivity") & (table["share"] > 0)]
+    assert (gone["diverged"] == 1).all()
+    assert gone["test_accuracy"].isna().all()
+
+
 def test_nothing_is_found_in_noise_more_often_than_the_test_says() -> None:
     trials, generator = scene("many").trials, np.random.default_rng(0)
     alarms = []
