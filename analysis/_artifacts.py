@@ -27,11 +27,15 @@ def read(uri: str) -> bytes:
         scheme, _, path, *_ = urlsplit(uri)
         return Path(url2pathname(path)).read_bytes() if scheme in ("", "file") else _download(uri)
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise StoreError(
-            f"artifact {uri} cannot be read ({reason}); check that it is there and that you may read it, "
+            f"artifact {uri} cannot be read ({reason(error)}); check that it is there and that you may read it, "
             "or read the store through its MLflow server"
         ) from error
+
+
+def reason(error: Exception) -> str:
+    """The first line of what an error says, as far as it fits, or its kind."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def _download(uri: str) -> bytes:

@@ -28,13 +28,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis._artifacts import reason
 from analysis._frames import Frames, tidy
 from analysis._rows import Facts, History, Rows, joined, names_index
-from analysis._store import Experiment, Store
+from analysis._store import ARRAYS_FILE, Experiment, Store, StoreError
 from memory_study import record
 from memory_study.record import Tag
 
-FORMAT = 2
+FORMAT = 3
 """Version of the files' layout. Raise it with any change to what they hold."""
 _DIGEST_BYTES = 16
 
@@ -197,7 +198,10 @@ def _history(store: Store, files: Files, marks: pd.Series, key: str) -> History:
 def _arrays(
     store: Store, files: Files, marks: pd.Series, tags: pd.DataFrame, names: Iterable[str]
 ) -> pd.DataFrame:
-    """The arrays of these names, for all runs; only the files of runs that were not kept are read."""
+    """The arrays of these names, for all runs; only the files of runs that were not kept are read.
+
+    A file is kept once all arrays that its run's tag lists were read from it. Raises StoreError.
+    """
     table = pd.DataFrame(index=marks.index)
     mark_of = {str(run): str(mark) for run, mark in marks.items()}
     listed = tags[Tag.ARRAYS].astype(object) if Tag.ARRAYS in tags else pd.Series(dtype=object)
@@ -208,14 +212,31 @@ def _arrays(
     known = files.array_files()
     missing = [run for run in wanted if mark_of[run] not in known]
     if missing:
-        known |= dict(zip((mark_of[run] for run in missing), store.arrays(missing), strict=True))
+        for run, content in zip(missing, store.arrays(missing), strict=True):
+            _opened(run, content, having[run])
+            known[mark_of[run]] = content
         files.keep_array_files({mark: known[mark] for mark in mark_of.values() if mark in known})
     cells: dict[str, dict[str, NDArray[Any]]] = {}
     for run, chosen in wanted.items():
-        with np.load(io.BytesIO(known[mark_of[run]]), allow_pickle=False) as opened:
-            for name in chosen:
-                cells.setdefault(name, {})[run] = opened[name]
+        for name, array in _opened(run, known[mark_of[run]], chosen).items():
+            cells.setdefault(name, {})[run] = array
     return table.assign(**{name: pd.Series(cells[name], dtype=object) for name in sorted(cells)})
+
+
+def _opened(run: str, content: bytes, names: Iterable[str]) -> Arrays:
+    """The arrays of these names in a run's file. Raises StoreError where it is no such file, or has not all of them."""
+    try:
+        with np.lib.npyio.NpzFile(io.BytesIO(content), allow_pickle=False) as file:
+            found = {name: file[name] for name in sorted(names)}
+        for name, array in found.items():
+            if not isinstance(array, np.ndarray):  # a member that is no .npy file comes as its bytes
+                raise ValueError(f"{name} is no array")
+    except Exception as error:
+        raise StoreError(
+            f"{ARRAYS_FILE} of run {run} does not hold the arrays that its tag lists ({reason(error)}); bring the "
+            f"file back, or take the run away (mlflow runs delete --run-id {run}) and run its sweep again"
+        ) from error
+    return found
 
 
 def _text_arrays(name: str, table: pd.DataFrame) -> Arrays:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
+import re
 import shutil
 import threading
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +29,7 @@ from analysis._frames import Frames
 from analysis._rows import History
 from analysis._store import Experiment, Store, StoreError, connect, find_experiment
 from memory_study.config import TrialConfig
+from memory_study.record import Tag
 
 Write = Callable[[list[TrialConfig]], Writer]
 CURVES = ("train_accuracy",)
@@ -52,6 +56,59 @@ def test_arrays_that_were_read_once_are_not_read_again(store_with: Write, tmp_pa
     assert again.dropna().map(list).equals(first.dropna().map(list))
     with pytest.raises(StoreError, match=r"arrays.npz cannot be read \(.*No such file"):
         arrays(writer, None)
+
+
+def packed(**arrays: object) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **arrays)  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+BAD_FILES = {
+    "text": (b"no arrays", "File is not a zip file"),
+    "nothing": (b"", "File is not a zip file"),
+    "a file without the array": (packed(other=np.ones(3)), "train_right is not a file in the archive"),
+    "an array of objects": (packed(train_right=np.array([{}])), "Object arrays cannot be loaded"),
+    "something else by that name": (b"", "train_right is no array"),
+}
+
+
+def bad_file(kind: str) -> bytes:
+    content = io.BytesIO(BAD_FILES[kind][0])
+    if kind.startswith("something"):
+        with zipfile.ZipFile(content, "w") as archive:
+            archive.writestr("train_right", "no array")
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("kind", BAD_FILES)
+def test_a_file_without_its_arrays_is_named_in_one_line_and_read_again_once_it_is_mended(
+    kind: str, store_with: Write, tmp_path: Path
+) -> None:
+    writer = store_with(FEW)
+    path = sorted(writer.artifacts.rglob("arrays.npz"))[0]
+    good = path.read_bytes()
+    path.write_bytes(bad_file(kind))
+    run = path.parents[1].name
+    for folder in (tmp_path, None):
+        with pytest.raises(StoreError) as refusal:
+            arrays(writer, folder)
+        assert "\n" not in str(refusal.value)
+        assert re.fullmatch(f"arrays.npz of run {run} .*{BAD_FILES[kind][1]}.*; .*", str(refusal.value))
+    path.write_bytes(good)
+    found, expected = arrays(writer, tmp_path), arrays(writer, None)
+    assert found.dropna().map(list).equals(expected.dropna().map(list))
+
+
+def test_a_file_is_kept_only_with_all_arrays_that_its_tag_lists(store_with: Write, tmp_path: Path) -> None:
+    """Else one that was read for another array would be found wanting for ever."""
+    writer = store_with(FEW)
+    path = sorted(writer.artifacts.rglob("arrays.npz"))[0]
+    writer.client.set_tag(path.parents[1].name, str(Tag.ARRAYS), "other,train_right")
+    with pytest.raises(StoreError, match="other is not a file in the archive"):
+        arrays(writer, tmp_path)
+    path.write_bytes(packed(other=np.ones(3), train_right=np.ones(3, bool)))
+    assert sorted(arrays(writer, tmp_path).dropna().map(len))[-1] == 3
 
 
 def read(
