@@ -23,7 +23,7 @@ def words(trials: pd.DataFrame) -> pd.DataFrame:
     ``trials`` has a column ``suggested``; those without a word have no row.
     """
     rows = trials.reset_index(names="trial")
-    split = rows["suggested"].astype(object).str.split(" ").explode().dropna()
+    split = rows["suggested"].astype(object).str.split().explode().dropna()
     parts = split.str.extract(r"^(?P<search>[^/]+)/(?P<sampler>[^/]+)/(?P<repetition>[^/]+)/(?P<number>\d+)$")
     parts["number"] = parts["number"].astype(int)
     return parts.join(rows).reset_index(drop=True)

@@ -53,20 +53,34 @@ class Archive:
         """By trial id, the run that counts, with those of ``metrics`` that it has."""
         return self._from_server(metrics) if is_server(self.uri) else self._from_tables(metrics)
 
-    def mark(self, suggested: Mapping[str, Iterable[str]], known: Mapping[str, Result]) -> None:
+    def mark(
+        self,
+        suggested: Mapping[str, Iterable[str]],
+        known: Mapping[str, Result],
+        replacing: tuple[str, ...] = (),
+    ) -> None:
         """Add words to the tag ``suggested`` of the runs of these trials, by trial id, unless ``known`` has them.
 
-        A trial may be suggested again long after it was trained, so this is no matter of who writes its run.
+        Words that begin with one of ``replacing`` go from all of ``known``. A trial may be suggested again long
+        after it was trained, so this is no matter of who writes its run.
         """
-        words = {trial: known[trial].suggested | set(added) for trial, added in suggested.items()}
+        words = {
+            trial: {w for w in result.suggested if not w.startswith(replacing)}
+            | set(suggested.get(trial, ()))
+            for trial, result in known.items()
+        }
         missing = {known[trial].run_id: w for trial, w in words.items() if w != known[trial].suggested}
-        if not missing:
-            return
+        if missing:
+            self._tag(missing)
+
+    def _tag(self, suggested: Mapping[str, Iterable[str]]) -> None:
+        """Set the tag ``suggested`` of runs, by their id."""
         with store_errors(self.uri):
             client = open_client(self.uri)
             with ThreadPoolExecutor(REQUESTS_AT_ONCE if is_server(self.uri) else 1) as pool:
                 tagged = pool.map(
-                    lambda run: client.set_tag(run, Tag.SUGGESTED, " ".join(sorted(missing[run]))), missing
+                    lambda run: client.set_tag(run, Tag.SUGGESTED, " ".join(sorted(suggested[run]))),
+                    suggested,
                 )
                 list(tagged)
 

@@ -15,7 +15,9 @@ with --judge-seeds that chose nothing: `python -m analysis frontier` judges them
 Optuna keeps the studies in the tracking store's database; in optuna.db of the folder that the command runs in, where that
 store is a server. Stopped or killed at any moment, the same command goes on; more --suggestions go on, too. Should the
 studies be lost, they follow again from the trials. A suggestion that failed stays failed. Adversarial training makes
-a step nine times as expensive, so it is left out unless --kinds names it.
+a step nine times as expensive, so it is left out unless --kinds names it. Early stopping looks at clean validation examples
+on random labels, too: it keeps noise out because it is shown the truth. Samplers are compared after equally many
+suggestions, whatever these cost.
 """
 
 from __future__ import annotations
@@ -146,8 +148,7 @@ def _round(
         (study, each, _trials(options, _space.setting(each.positions), [study.seed]))
         for study in studies
         for each in study.suggestions(first, options.batch)
-        if each.open or each.values  # those told are at hand, unless somebody has deleted their runs
-    ]
+    ]  # those told are at hand, unless they failed, or somebody has deleted their runs
     title = f"round {first // options.batch + 1} of {options.suggestions // options.batch}"
     yield Round(title, [trial for _, _, pair in asked for trial in pair])
     found = archive.results((NOISE, REAL, DIVERGED))
@@ -168,15 +169,26 @@ def _judge(studies: Sequence[Studied], name: str, options: Options, archive: Arc
     """Train the fronts with seeds that chose nothing."""
     words: dict[str, list[str]] = {}
     trials: list[TrialConfig] = []
-    for sampler in options.samplers:
-        of_sampler = [each for study in studies if study.sampler == sampler for each in study.suggestions()]
-        for place, setting in enumerate(_front(of_sampler, options.judge_settings)):
+    of = {sampler: f"{name}/{sampler}/front@{options.suggestions}/" for sampler in options.samplers}
+    for sampler, front in of.items():
+        suggested = _suggested(studies, sampler, options)
+        for place, setting in enumerate(_front(suggested, options.judge_settings)):
             for trial in _trials(options, setting, options.judge_seeds):
-                words.setdefault(trial.id, []).append(f"{name}/{sampler}/front@{options.suggestions}/{place}")
+                words.setdefault(trial.id, []).append(f"{front}{place}")
                 trials.append(trial)
     yield Round("the fronts with fresh seeds", trials)
-    found = archive.results(())
-    archive.mark({trial: words[trial] for trial in words if trial in found}, found)
+    # Other seeds may have made other fronts of as many suggestions before.
+    archive.mark(words, archive.results(()), replacing=tuple(of.values()))
+
+
+def _suggested(studies: Sequence[Studied], sampler: str, options: Options) -> list[Suggestion]:
+    """What all studies of a sampler tried: not what longer searches of them tried after that."""
+    return [
+        each
+        for study in studies
+        if study.sampler == sampler
+        for each in study.suggestions(0, options.suggestions)
+    ]
 
 
 def _front(suggestions: Sequence[Suggestion], most: int) -> list[Setting]:
@@ -227,6 +239,10 @@ def _check(options: Options) -> None:
     problems = []
     if options.shared.get("corruption_level", 1.0) == 0:
         problems.append("noise level 0 leaves nothing to compare; use --corruption-level 0.1 or more")
+    if options.shared.get("labels", "data") != "data":
+        problems.append(
+            "--labels example leaves nothing to validate on, which is half of the search; use --labels data"
+        )
     if options.suggestions % options.batch:
         problems.append(
             f"--suggestions {options.suggestions} is no multiple of --batch {options.batch}; use "

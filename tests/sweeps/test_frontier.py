@@ -162,12 +162,14 @@ class Trained(Archive):
             "diverged": float(how == "diverge"),
         }
         return Result(
-            "FAILED" if how == "fail" else "FINISHED", "", metrics, self.words.get(config.id, frozenset())
+            "FAILED" if how == "fail" else "FINISHED",
+            config.id,
+            metrics,
+            self.words.get(config.id, frozenset()),
         )
 
-    def mark(self, suggested: Mapping[str, Iterable[str]], known: Mapping[str, Result]) -> None:
-        for trial, words in suggested.items():
-            self.words[trial] = self.words.get(trial, frozenset()) | set(words)
+    def _tag(self, suggested: Mapping[str, Iterable[str]]) -> None:
+        self.words |= {run: frozenset(words) for run, words in suggested.items()}
 
 
 def options(**given: object) -> Options:
@@ -230,11 +232,11 @@ def test_a_search_that_is_killed_again_and_again_is_the_same_search(
     lives = [0]
 
     def mortal(step: Callable[..., object]) -> Callable[..., object]:
-        def call(*arguments: object) -> object:
+        def call(*arguments: object, **named: object) -> object:
             lives[0] -= 1
             if lives[0] < 0:
                 raise KeyboardInterrupt
-            return step(*arguments)
+            return step(*arguments, **named)
 
         return call
 
@@ -262,6 +264,39 @@ def test_more_suggestions_go_on_with_the_search(uri: str, tmp_path: Path) -> Non
     assert told(archive) == told(whole)
     latest = {t: {w for w in words if "front@4" not in w} for t, words in archive.words.items()}
     assert {t: words for t, words in latest.items() if words} == whole.words
+
+
+def test_a_front_of_more_seeds_takes_the_place_of_the_one_before(uri: str, tmp_path: Path) -> None:
+    whole, archive = Trained(f"sqlite:///{tmp_path}/whole.db"), Trained(uri)
+    search(whole, seeds=(0, 1))
+    search(archive)
+    search(archive, seeds=(0, 1))
+    assert {trial: words for trial, words in archive.words.items() if words} == whole.words
+
+
+def test_the_front_of_a_short_search_is_its_own_after_a_long_one(uri: str, tmp_path: Path) -> None:
+    whole, archive = Trained(f"sqlite:///{tmp_path}/whole.db"), Trained(uri)
+    search(whole, suggestions=4)
+    search(archive)
+    search(archive, suggestions=4)
+    short = {t: {w for w in words if "front@4" in w} for t, words in archive.words.items()}
+    expected = {t: {w for w in words if "front@4" in w} for t, words in whole.words.items()}
+    assert {t: w for t, w in short.items() if w} == {t: w for t, w in expected.items() if w}
+
+
+def test_trials_that_failed_are_in_their_round_again_so_that_they_are_told_of_and_can_be_retried(
+    uri: str,
+) -> None:
+    archive = Trained(uri, {"dropout": "fail"})
+    search(archive, samplers=("random",), suggestions=16)
+    asked = {
+        trial.id
+        for each in rounds(options(samplers=("random",), suggestions=16), archive)
+        for trial in each.trials
+    }
+    failed = {trial for trial, result in archive.results(()).items() if result.failed}
+    assert failed
+    assert failed <= asked
 
 
 def test_lost_studies_follow_again_from_the_trials(uri: str, tmp_path: Path) -> None:
@@ -324,6 +359,8 @@ def test_flags_that_contradict_each_other_are_all_told() -> None:
         "--batch 1 is no generation for nsga2",
         "--judge-seeds 0 have searched: a front would be flattered",
     ]
+    with pytest.raises(ConfigError, match="--labels example leaves nothing to validate on"):
+        list(plan(options(labels="example", corruption_level=1.0)))
     with pytest.raises(ConfigError, match="--suggestions 5 is no multiple of --batch 2; use 6"):
         list(plan(options(suggestions=5)))
 
