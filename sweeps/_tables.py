@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
@@ -54,6 +55,21 @@ def _covers(filled: Mapping[str, None], table: Table) -> bool:
     return needed <= filled.keys() <= {c.name for c in table.columns}
 
 
+@dataclass(slots=True, eq=False)
+class _Run:
+    """What an outcome is to become. However often it is tried, its id and files stay: else each attempt at a database
+    that is away would leave copies of the files, which no run names.
+    """
+
+    outcome: Outcome
+    id: str
+    uploaded: bool = False
+    trial: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.trial = self.outcome.config.id
+
+
 class TableWriter:
     """Through the database itself: see the head of this file."""
 
@@ -62,41 +78,58 @@ class TableWriter:
         self._experiment_id = int(experiment_id)
         store: Any = SqlAlchemyStore
         self._store = store(uri, self._artifacts)
+        self._unwritten: dict[str, _Run] = {}  # by trial
 
     def write(self, outcomes: Sequence[Outcome]) -> None:
         """See :class:`sweeps._writers.Writer`."""
-        runs = [(outcome, outcome.config.id, new_run_id()) for outcome in outcomes]
-        for outcome, _, run_id in runs:
-            self._upload(outcome, run_id)
+        runs = [self._run_of(outcome) for outcome in outcomes]
+        for run in runs:
+            self._upload(run)
         with self._store.ManagedSessionMaker(read_only=False) as session:
-            finished = self._claim(session, [trial for _, trial, _ in runs])
+            written = self._claim(session, runs)
             rows: Rows = {model: [] for model in _MODELS}
-            for outcome, trial, run_id in runs:
-                if trial not in finished:
-                    add_rows(rows, outcome, run_id, self._experiment_id, self._location(run_id))
+            for run in runs:
+                if run.trial not in written:
+                    add_rows(rows, run.outcome, run.id, self._experiment_id, self._location(run.id))
             for model, values in rows.items():
                 if values:
                     session.execute(insert(model.__table__), values)
+        self._forget(runs)
 
-    def _claim(self, session: Any, trials: Sequence[str]) -> set[str]:
-        """The trials that are finished already; unfinished runs of ``trials`` go to MLflow's trash.
+    def _run_of(self, outcome: Outcome) -> _Run:
+        """The same for the same outcome, until it is written."""
+        run = self._unwritten.get(outcome.config.id)
+        if run is None or run.outcome is not outcome:
+            run = self._unwritten[outcome.config.id] = _Run(outcome, new_run_id())
+        return run
+
+    def _forget(self, runs: Sequence[_Run]) -> None:
+        for run in runs:
+            self._unwritten.pop(run.trial, None)
+
+    def _claim(self, session: Any, ours: Sequence[_Run]) -> set[str]:
+        """The trials that are written already: finished by anybody, or a run of ``ours`` that is there, of which an
+        attempt heard no answer. Other unfinished runs of these trials go to MLflow's trash.
 
         Nobody else is here before the transaction has ended, so two writers cannot both find a trial unfinished.
         """
         self._lock(session)
+        trials, ids = [run.trial for run in ours], [run.id for run in ours]
         runs = SqlRun.__table__
         tags = SqlTag.__table__
         tagged = select(tags.c.run_uuid).where(tags.c.key == Tag.TRIAL, tags.c.value.in_(trials))
-        ours = (runs.c.experiment_id == self._experiment_id) & (runs.c.lifecycle_stage == "active")
+        here = (runs.c.experiment_id == self._experiment_id) & (runs.c.lifecycle_stage == "active")
+        known = runs.c.run_uuid.in_(ids)
         session.execute(
             update(runs)
-            .where(ours, runs.c.status != "FINISHED", runs.c.run_uuid.in_(tagged))
+            .where(here, runs.c.status != "FINISHED", runs.c.run_uuid.in_(tagged), ~known)
             .values(lifecycle_stage="deleted", deleted_time=int(time.time() * 1000))
         )
         done = (
             select(tags.c.value)
             .join(runs, runs.c.run_uuid == tags.c.run_uuid)
-            .where(ours, runs.c.status == "FINISHED", tags.c.key == Tag.TRIAL, tags.c.value.in_(trials))
+            .where(known | (here & (runs.c.status == "FINISHED")))
+            .where(tags.c.key == Tag.TRIAL, tags.c.value.in_(trials))
         )
         return set(session.execute(done).scalars())
 
@@ -114,11 +147,14 @@ class TableWriter:
         append: Callable[..., str] = append_to_uri_path
         return append(self._artifacts, run_id, SqlAlchemyStore.ARTIFACTS_FOLDER_NAME)
 
-    def _upload(self, outcome: Outcome, run_id: str) -> None:
-        with files_of(outcome.record) as files:
+    def _upload(self, run: _Run) -> None:
+        if run.uploaded:
+            return
+        with files_of(run.outcome.record) as files:
             for path, folder in files:
-                repository: Any = get_artifact_repository(self._location(run_id))
+                repository: Any = get_artifact_repository(self._location(run.id))
                 repository.log_artifact(path, folder)
+        run.uploaded = True
 
 
 def new_run_id() -> str:

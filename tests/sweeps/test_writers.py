@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import OperationalError
 
 from memory_study.cohort import Cohort
 from memory_study.config import TrialConfig
@@ -170,6 +172,65 @@ def test_arrays_are_a_file_that_numpy_opens_and_a_tag_that_names_them(
     file = store.client.download_artifacts(run.info.run_id, "arrays.npz", str(tmp_path))
     with np.load(file, allow_pickle=False) as arrays:
         assert {name: arrays[name].tolist() for name in arrays} == {"train_right": [True, False]}
+
+
+def files_beside(store: Store) -> list[Path]:
+    folder = Path(store.uri.removeprefix("sqlite:///")).parent / "mlartifacts"
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_database_that_is_away_leaves_one_copy_of_the_files_uploaded_once(
+    tmp_path: Path, trials: Trials, outcome: Outcomes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path, "tables")
+    batch = [outcome(trial, model=b"weights") for trial in trials(3)]
+    with monkeypatch.context() as away:
+        away.setattr(_tables.TableWriter, "_lock", broken)
+        for attempt in (batch, batch, batch[:1]):
+            with pytest.raises(MlflowException, match="away"):
+                store.writer.write(attempt)
+    uploaded = [(path, path.stat().st_mtime_ns) for path in files_beside(store)]
+    later = outcome(trials(4)[3], model=b"weights")
+    store.writer.write(batch)
+    store.writer.write([later])
+    assert [(path, time) for path, time in uploaded if path.stat().st_mtime_ns == time] == uploaded
+    runs = {run.info.run_id: run for run in store.runs()}
+    assert [path.parts[-4] for path in files_beside(store)] == sorted(runs)
+    assert runs[max(runs)].data.tags[Tag.TRIAL] == later.config.id
+
+
+def broken(*_: object) -> None:
+    raise OperationalError("BEGIN", {}, Exception("away"))
+
+
+@pytest.mark.parametrize("error", ["", "ValueError: no"])
+def test_a_batch_whose_answer_was_lost_is_written_once(
+    error: str, tmp_path: Path, trials: Trials, outcome: Outcomes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path, "tables")
+    batch = [outcome(trial, error=error) for trial in trials(2)]
+    with monkeypatch.context() as lost:
+        lost.setattr(_tables.TableWriter, "_forget", broken)
+        with pytest.raises(OperationalError):
+            store.writer.write(batch)
+    store.writer.write(batch)
+    assert len(store.runs(view=3)) == 2
+    assert {run.info.lifecycle_stage for run in store.runs(view=3)} == {"active"}
+
+
+def test_another_end_of_a_trial_that_was_not_written_is_another_run(
+    tmp_path: Path, trials: Trials, outcome: Outcomes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path, "tables")
+    (trial,) = trials(1)
+    with monkeypatch.context() as away:
+        away.setattr(_tables.TableWriter, "_lock", broken)
+        with pytest.raises(MlflowException):
+            store.writer.write([outcome(trial, error="ValueError: no")])
+    store.writer.write([outcome(trial, model=b"weights")])
+    (run,) = store.runs()
+    assert run.info.status == "FINISHED"
+    assert [path.parts[-4] for path in files_beside(store)] == [run.info.run_id]
 
 
 @pytest.mark.parametrize("name", ["../up", "/absolute", "..", "x" * 300, "é"])
