@@ -23,7 +23,7 @@ from sweeps._batch import Outcome
 from sweeps._cli import Question
 from sweeps._job import Job, train
 from sweeps._machine import this_machine
-from sweeps._options import Settings
+from sweeps._options import Options, Settings
 from sweeps._pack import pack
 from sweeps._tracking import MOST_AT_ONCE
 from sweeps._writers import ClientWriter, open_writer
@@ -45,7 +45,7 @@ def cohorts_of(arguments: Sequence[str]) -> list[Cohort]:
     """The cohorts that the sweep makes of its plan on this machine, in its order."""
     plan: Plan = plan_of(arguments)
     info = datasets.describe(plan[0].dataset, Settings().data_dir)
-    question = Question(plan, info, datasets.location(plan[0].dataset, Settings().data_dir))
+    question = Question(Options(), plan, info, datasets.location(plan[0].dataset, Settings().data_dir))
     machine = this_machine(Settings(device="cpu"))
     return [task.cohort for task in pack(plan, machine, question.facts)]
 

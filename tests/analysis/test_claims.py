@@ -126,7 +126,7 @@ def test_a_figure_shows_known_claims_of_its_own_sweep(name: str) -> None:
 
 
 def test_an_unknown_claim_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ValueError, match=r"claim 'C99' is not known; choose from C6, C7, C8"):
+    with pytest.raises(ValueError, match=r"claim 'C99' is not known; choose from C1, C2, C3"):
         claims.find("C99")
 
 
