@@ -106,7 +106,10 @@ def _found(
             missing.append(error)
             left_out |= dict.fromkeys(wanted.figures, str(error))
             if wanted.figures:
-                sys.stdout.write(f"left out: {', '.join(wanted.figures)}: {error}\n")
+                left = ", ".join(wanted.figures)
+                sys.stdout.write(
+                    f"left out: {left}: no experiment {name!r}; fill it with: python -m sweeps.{name}\n"
+                )
     if not found:
         raise missing[0]
     return found
