@@ -18,6 +18,7 @@ RAY_NODES = ("test_cluster.py", "test_node_loss.py", "test_autoscaling.py", "tes
 """Tests that start Ray nodes, which take each other's ports where two start at the same time."""
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist looks at the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of tests that run at the same time none are of one file: they share what is slow to set up."""
     for item in items:
