@@ -11,7 +11,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python -m analysis
 
 test: lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term:skip-covered
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

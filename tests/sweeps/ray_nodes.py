@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
 import shutil
@@ -85,7 +86,15 @@ class Nodes:
         )  # a process that has just been killed may still write there
 
     def _start(self, arguments: list[str], variables: dict[str, str]) -> subprocess.Popen[bytes]:
-        """Returns once it is up: nodes of one machine that start at the same time may take each other's ports."""
+        """Returns once it is up: nodes of one machine that start at the same time may take each other's ports.
+
+        Those of tests that run beside this one wait, too.
+        """
+        with Path(tempfile.gettempdir(), "memory-study-tests-start.lock").open("w") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            return self._start_alone(arguments, variables)
+
+    def _start_alone(self, arguments: list[str], variables: dict[str, str]) -> subprocess.Popen[bytes]:
         common = ["--block", "--node-ip-address=127.0.0.1", "--object-store-memory=100000000"]
         path = self.folder / f"node{len(self._processes)}.log"
         with path.open("w") as log:
