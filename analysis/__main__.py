@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _make_all(store: Store, options: argparse.Namespace) -> Made:
-    """Draw the figures and judge the claims asked for, reading each experiment once."""
+    """Draw the figures and judge the claims asked for, reading each experiment once, but for those drawn beside others."""
     made = Made()
     for experiment, wanted in _found(store, options, made.left_out):
         frames = _read(store, experiment, wanted, options.no_cache)

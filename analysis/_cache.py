@@ -211,15 +211,17 @@ def _arrays(
         return table
     known = files.array_files()
     missing = [run for run in wanted if mark_of[run] not in known]
+    opened: dict[str, Arrays] = {}
     if missing:
         for run, content in zip(missing, store.arrays(missing), strict=True):
-            _opened(run, content, having[run])
+            opened[run] = _opened(run, content, having[run])
             known[mark_of[run]] = content
         files.keep_array_files({mark: known[mark] for mark in mark_of.values() if mark in known})
     cells: dict[str, dict[str, NDArray[Any]]] = {}
     for run, chosen in wanted.items():
-        for name, array in _opened(run, known[mark_of[run]], chosen).items():
-            cells.setdefault(name, {})[run] = array
+        found = opened[run] if run in opened else _opened(run, known[mark_of[run]], chosen)
+        for name in chosen:
+            cells.setdefault(name, {})[run] = found[name]
     return table.assign(**{name: pd.Series(cells[name], dtype=object) for name in sorted(cells)})
 
 

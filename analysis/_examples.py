@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis import _frames
+from analysis import _frames, _noise
 from analysis._statistics import Booleans, Floats
 
-KINDS = {"none": "real data", "randX": "random inputs", "randY": "random labels"}
+KINDS = _noise.DATA
 """The kinds of data and what they are called, in the order in which they are shown."""
 COLUMNS = (
     "dataset", "model", "train_size", "seed", "corruption", "corruption_level", "corruption_seed", "regularizer",

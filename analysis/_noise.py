@@ -16,6 +16,8 @@ from analysis._statistics import t_interval
 
 KINDS = {"randX": "random inputs", "randY": "random labels"}
 """The kinds of noise and what they make random, in the order in which figures show them."""
+DATA = {_frames.CONTROL: "real data", **KINDS}
+"""The same, real data first."""
 KEY = ["panel", "kind", "level"]
 """Columns that name a setting, besides what the figure varies."""
 COLUMNS = (

@@ -79,7 +79,7 @@ def progress(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def compared(volumes: pd.DataFrame, baseline: str = "random") -> pd.DataFrame:
-    """Of :func:`progress`, each sampler against ``baseline`` at equal cost, in pairs of one repetition.
+    """Of :func:`progress`, each sampler against ``baseline`` after equally many suggestions, in pairs of one repetition.
 
     By panel, search and sampler: ``effect``, the mean difference of hypervolume after the ``number`` of suggestions that
     every study of the search has reached, its 95 % interval ``low`` to ``high`` and two-sided ``p`` (Student's t over the

@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis import _blocks, _frames, _noise
 
-KINDS = {_frames.CONTROL: "real data", **_noise.KINDS}
+KINDS = _noise.DATA
 """The kinds of data and what they are called, in the order in which they are shown."""
 KEY = ["panel", "labels", "kind"]
 """Columns that name what is compared; ``labels`` says whether the classes are the data set's or each example's own."""

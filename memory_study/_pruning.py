@@ -60,7 +60,7 @@ def _prune(
     training = Training(Cohort(tuple(group[0].first_training for group in groups)), splits, device)
     values = score(training, sorted({config.pruning_score for group in groups for config in group}))
     row_of = {config.id: row for row, config in enumerate(training.configs)}
-    flipped = (training.data.labels != splits.train_labels.to(device)).cpu()
+    flipped = (training.data.labels != training.data.true_labels).cpu()
     found = {}
     for group in groups:
         row = row_of[group[0].first_training.id]

@@ -95,15 +95,20 @@ class TrainingData:
 
     def batch(self, examples: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs [replica, batch, channel, height, width], a fresh copy, and labels of ``examples`` [replica, batch]."""
-        places = examples if self._kept is None else self._kept.gather(1, examples)
+        return self._gathered(examples, range(len(self._configs))), self.labels.gather(1, examples)
+
+    def _gathered(self, examples: Tensor, rows: Sequence[int]) -> Tensor:
+        """Inputs of ``examples`` [row, batch] of some replicas: [row, batch, channel, height, width], a fresh copy."""
+        places = examples if self._kept is None else self._kept[list(rows)].gather(1, examples)
         inputs = self._inputs[places]
-        for row, config in enumerate(self._configs):
+        for place, row in enumerate(rows):
+            config = self._configs[row]
             if config.corruption == "randX":
                 # A whole gather, because picking out the replaced examples would make a GPU wait for their number.
-                noise = self._banks[config.noise_seed][places[row]]
-                replaced = self.corrupted[row, examples[row], None, None, None]
-                torch.where(replaced, noise, inputs[row], out=inputs[row])
-        return inputs, self.labels.gather(1, examples)
+                noise = self._banks[config.noise_seed][places[place]]
+                replaced = self.corrupted[row, examples[place], None, None, None]
+                torch.where(replaced, noise, inputs[place], out=inputs[place])
+        return inputs
 
     @property
     def false_labels(self) -> Tensor | None:
@@ -124,8 +129,8 @@ class TrainingData:
         """
         labels = self.labels[list(rows), examples]
         if self._kept is not None:
-            places = torch.arange(len(self), device=self._device)[examples].expand(len(self._configs), -1)
-            return self.batch(places)[0][list(rows)], labels
+            places = torch.arange(len(self), device=self._device)[examples].expand(len(rows), -1)
+            return self._gathered(places, rows), labels
         inputs = self._inputs[examples].unsqueeze(0)
         if not self.has_own_inputs:
             return inputs, labels

@@ -71,10 +71,9 @@ def test_the_readme_names_every_folder_whose_files_are_found_by_name() -> None:
     (table,) = re.findall(r"\| to add \|.*?\n\n", README, re.DOTALL)
     rooms = set(re.findall(r"`([a-z_/]+)/<\w+>\.py`", table))
     found = {file.parent for room in ("memory_study", "analysis") for file in (ROOT / room).glob("*/_*.py")}
+    looks = re.compile(r"iter_modules\(|_found\.names\(")
     finders = {
-        folder
-        for folder in found
-        if any("iter_modules(" in file.read_text() for file in folder.glob("_*.py"))
+        folder for folder in found if any(looks.search(file.read_text()) for file in folder.glob("_*.py"))
     }
     assert rooms == {str(folder.relative_to(ROOT)) for folder in finders} | {"sweeps"}
 

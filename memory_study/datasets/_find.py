@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import importlib
 import os
-import pkgutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from memory_study import _found
 from memory_study.config import TrialConfig
 from memory_study.datasets._source import DataError, Dataset, DatasetInfo
 
@@ -24,9 +24,7 @@ _RELEVANT = (
 
 def names() -> tuple[str, ...]:
     """Every data set that has a file here, in alphabetical order. ``folder:PATH`` is accepted besides."""
-    path = importlib.import_module(__package__).__path__
-    files = (m.name for m in pkgutil.iter_modules(path) if not m.name.startswith("_"))
-    return tuple(sorted(name for name in files if name != _FOLDER))
+    return _found.names(__package__, _FOLDER)
 
 
 def location(dataset: str, data_dir: Path) -> Path:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import functools
-import importlib
-import pkgutil
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from memory_study import _found
 
 if TYPE_CHECKING:
     from memory_study.train import Training
@@ -45,14 +44,11 @@ class Measure:
 
 def names() -> tuple[str, ...]:
     """The measures that a config may ask for, in alphabetical order: those that have a file here."""
-    found = (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
-    return tuple(sorted(name for name in found if not name.startswith("_") and name not in _ALWAYS))
+    return _found.names(__package__, *_ALWAYS)
 
 
 @functools.cache
 def find(name: str) -> type[Measure]:
     """The measure of file ``<name>.py``. Raises ValueError, with the list, for a name that has no file."""
-    if name not in names():
-        raise ValueError(f"measure {name!r} is not known; choose from {', '.join(names()) or '(none)'}")
-    found: type[Measure] = importlib.import_module(f"{__package__}.{name}").MEASURE
+    found: type[Measure] = _found.find(__package__, "measure", name, names())
     return found

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import math
-import pkgutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+from memory_study import _found
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -82,19 +81,13 @@ class Regularizer:
 
 def kinds() -> tuple[str, ...]:
     """Every regularizer that has a file here, in alphabetical order."""
-    return tuple(
-        sorted(
-            m.name for m in pkgutil.iter_modules([str(Path(__file__).parent)]) if not m.name.startswith("_")
-        )
-    )
+    return _found.names(__package__)
 
 
 @functools.cache
 def find(kind: str) -> Regularizer:
     """The regularizer of file ``<kind>.py``. Raises ValueError, with the list, for a kind that has no file."""
-    if kind not in kinds():
-        raise ValueError(f"regularizer {kind!r} is not known; choose from {', '.join(kinds())}")
-    found: Regularizer = importlib.import_module(f"{__package__}.{kind}").REGULARIZER
+    found: Regularizer = _found.find(__package__, "regularizer", kind, kinds())
     return found
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import functools
-import importlib
-import pkgutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from memory_study import _found
 from memory_study.measures import Measure
 
 if TYPE_CHECKING:
@@ -40,17 +38,13 @@ class Score(Measure):
             yield inputs.expand(len(rows), *inputs.shape[1:]), labels
 
 
-@functools.cache
 def names() -> tuple[str, ...]:
     """The scores that a config may drop examples by, in alphabetical order: those that have a file here."""
-    found = (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
-    return tuple(sorted(name for name in found if not name.startswith("_")))
+    return _found.names(__package__)
 
 
 @functools.cache
 def find(name: str) -> type[Score]:
     """The score of file ``<name>.py``. Raises ValueError, with the list, for a name that has no file."""
-    if name not in names():
-        raise ValueError(f"score {name!r} is not known; choose from {', '.join(names())}")
-    found: type[Score] = importlib.import_module(f"{__package__}.{name}").SCORE
+    found: type[Score] = _found.find(__package__, "score", name, names())
     return found
