@@ -234,8 +234,7 @@ class Tracker:
             for outcome in batch:
                 self._write(writer, [outcome])
             return
-        with contextlib.suppress(OSError):  # the log's disk may be full
-            traceback.print_exception(error)
+        _log(error)
         reason = (batch[0].config.name, f"could not be written: {first_line(error)}")
         with self._lock:
             self._tally = replace(
@@ -249,7 +248,15 @@ class Tracker:
     def _count(self, batch: Sequence[Outcome]) -> None:
         with self._lock:
             self._tally = _counted(self._tally, batch)
-        self._written(batch)
+        try:
+            self._written(batch)
+        except Exception as error:  # noqa: BLE001 - others' results wait here, and these are safe
+            _log(error)
+
+
+def _log(error: Exception) -> None:
+    with contextlib.suppress(OSError):  # the log's disk may be full
+        traceback.print_exception(error)
 
 
 def _is_hopeless(error: Exception) -> bool:

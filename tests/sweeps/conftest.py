@@ -37,6 +37,8 @@ def make_outcome(
         Tag.KIND: "trial",
         Tag.TRIAL: config.id,
         Tag.SWEEP: "test",
+        Tag.COHORT: "one",
+        Tag.COHORT_SIZE: "1",
         **({Tag.ERROR: error} if error else {}),
     }
     return Outcome(config, tags, 1000, 2000, None if error else make_record(config, value, model), error)

@@ -338,6 +338,21 @@ def test_a_cohorts_checkpoint_may_go_only_when_its_results_are_in_the_store(
     assert safe == [([t.id for t in trials(2)],) * 2]
 
 
+def test_a_mistake_in_what_is_told_of_safe_results_holds_up_no_others(
+    trials: Trials, outcome: Outcomes
+) -> None:
+    def written(outcomes: Sequence[Outcome]) -> None:
+        raise ValueError("a mistake")
+
+    writer = FakeWriter()
+    tracker = Tracker(lambda: writer, written=written)
+    tracker.open()
+    for trial in trials(3):
+        tracker.submit([outcome(trial)])
+        assert tracker.drain(10).waiting == 0
+    assert tracker.close(10).finished == len(writer.written) == 3
+
+
 def test_closing_an_idle_tracker_is_immediate() -> None:
     tracker = Tracker(FakeWriter, lazy=True)
     tracker.start()
