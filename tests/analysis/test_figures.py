@@ -150,6 +150,16 @@ def test_equal_stores_give_equal_files(name: str, scenes: Scenes, tmp_path: Path
         assert first.read_bytes() == second.read_bytes()
 
 
+def test_the_last_digits_of_a_layout_leave_no_trace(tmp_path: Path) -> None:
+    files = []
+    for shift in (0.0, 1e-13):
+        with _style.look():
+            figure = Figure(layout="none")
+            figure.add_axes((0.1 + shift, 0.1, 0.8, 0.8)).plot([0, 1])
+            files.append(_style.save(figure, tmp_path / f"{shift}")[1].read_bytes())
+    assert files[0] == files[1]
+
+
 @every_figure
 def test_text_stays_text_in_an_svg(name: str, scenes: Scenes, tmp_path: Path) -> None:
     with drawn(name, scenes(name, "many")) as figure:
