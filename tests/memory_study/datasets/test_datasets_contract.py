@@ -125,6 +125,15 @@ def test_validating_on_the_test_set_leaves_training_as_it_was(name: str, offline
     assert torch.equal(as_in_the_papers.validation_inputs, held_out.test_inputs)
 
 
+def test_digits_are_those_of_scikit_learn(tmp_path: Path):
+    from sklearn.datasets import load_digits
+
+    expected, found = load_digits(), digits.DATASET.read(tmp_path, 0)
+    assert torch.equal(found.train.squeeze(1), torch.from_numpy(expected.images).to(torch.uint8))
+    assert torch.equal(found.train_labels, torch.from_numpy(expected.target).long())
+    assert found.train.is_contiguous()
+
+
 def test_the_split_of_digits_is_the_one_that_old_trials_had(tmp_path: Path):
     data = split(_numbered("digits", tmp_path), TrialConfig(split_seed=0))
     assert data.validation_labels[:6].tolist() == [677, 240, 1643, 835, 1048, 174]
