@@ -185,13 +185,23 @@ back_up_regularly() {
     done
 }
 
+works() { # whether a process of a group does; in a container there may be nobody to clear away those that have ended
+    local each stat state group
+    for each in /proc/[0-9]*/stat; do
+        { read -r stat <"$each"; } 2>/dev/null || continue
+        read -r state _ group _ <<<"${stat##*) }"
+        [[ $group != "$1" || $state == [ZX] ]] || return 0
+    done
+    return 1
+}
+
 end() { # by the id of its own process group
     if runs "$1"; then
         local group
         read -r group _ <"$running/$1"
         kill -- "-$group"
         for _ in {1..100}; do # a server answers what it has begun to answer
-            kill -0 -- "-$group" 2>/dev/null || break
+            works "$group" || break
             sleep 0.2
         done
         kill -9 -- "-$group" 2>/dev/null || true

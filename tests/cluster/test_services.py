@@ -182,6 +182,9 @@ def test_a_notice_drains_the_node(report: dict[str, Any]) -> None:
 
 def test_stopping_ends_the_services_and_a_new_disk_starts_from_the_backup(report: dict[str, Any]) -> None:
     assert report["after stop"] == []
+    assert report["stop"]["seconds"] < 20, (
+        "nobody here clears away processes that have ended, as in many a container"
+    )
     assert report["wiped"]["code"] == 0
     assert "the database starts from" in report["start elsewhere"]["said"]
     assert report["finished elsewhere"] == report["finished"] == 3
