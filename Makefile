@@ -1,17 +1,22 @@
 # make demo   install, run the regularization sweep on digits (embedded Ray and MLflow) and draw its figures
 # make test   install, then lint, types and all tests
 # make bench  install, then the benchmarks against two peers
+# make coverage  the tests again, and which lines they ran: takes twice as long
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test coverage lint bench clean
 demo: $(VENV)/.installed
 	$(BIN)/python -m sweeps.regularization --scale laptop
 	$(BIN)/python -m analysis
 
 test: lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
+
+coverage: $(VENV)/.installed
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --cov --cov-report=term:skip-covered
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -1,7 +1,8 @@
-"""What every test shares: nothing is kept in, or taken from, the cache of whoever runs the tests."""
+"""What every test shares: a cache of its own, one thread, and the place of its file in the order of all."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,19 @@ sys.path.insert(
 )  # for the tests' own helper modules, whatever pytest's import mode
 
 from postgresql_server import PostgreSQL
+
+# Tests run side by side, a process for each core, and so do the commands that they start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first, else one of them runs last while the other cores have nothing to do."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path not in slow, item.path.name not in LONGEST))
+
+
+LONGEST = {"test_chaos.py", "test_readme.py", "test_peers.py", "test_services.py"}
+"""Files that take minutes, of those with slow tests."""
 
 
 @pytest.fixture(scope="session", autouse=True)
