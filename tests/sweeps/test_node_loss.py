@@ -14,9 +14,9 @@ import pytest
 from ray_nodes import Nodes
 
 ROOT = Path(__file__).parents[2]
-SWEEP = ("-m", "sweeps.noise", "--scale", "smoke", "--seeds", "0", "1", "--epochs", "3000", "--max-cohort", "2",
+SWEEP = ("-m", "sweeps.noise", "--scale", "smoke", "--seeds", "0", "1", "--epochs", "1500", "--max-cohort", "2",
          "--csr-examples", "0", "--validation-schedule", "curve")  # fmt: skip
-"""Ten trials in five tasks that take several seconds each."""
+"""Ten trials in five tasks that take some seconds each."""
 
 pytestmark = pytest.mark.slow
 
