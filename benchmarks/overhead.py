@@ -96,7 +96,7 @@ class Point:
 
 def _fixed(scale: Scale, slots: int, folder: Path) -> tuple[float, float]:
     """Seconds of a whole command that trains one trial a core, and its seconds of running."""
-    arguments = [*_tiny.flags(scale.strengths, 1), "--limit", str(slots)]
+    arguments = [*_tiny.flags(scale.strengths, 1), "--limit", str(slots), "--max-cohort", "1"]
     runs = [_watch.watch(arguments, _new(folder)) for _ in range(scale.rounds[0])]
     print(f"start and end, {slots} trials: " + ", ".join(f"{run.seconds:.1f} s" for run in runs), flush=True)
     running = statistics.median(_watch.running_seconds(run.store) for run in runs)
