@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import math
-import subprocess
-import sys
+import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from benchmarks import _agreement, _plan
+from benchmarks import __main__, _agreement, _plan
 from benchmarks._peer_training import Feed, Metrics, TrialData, load, train
-from benchmarks._timing import line
+from benchmarks._timing import Timing, line
 from benchmarks.plain import Loaders
 from benchmarks.tuned import InMemory
 from memory_study.cohort import Cohort
@@ -22,7 +24,6 @@ from memory_study.config import TrialConfig
 from memory_study.record import Record
 from memory_study.run import run_cohort
 
-ROOT = Path(__file__).parents[2]
 FeedOf = Callable[[TrialData], Feed]
 NOISES = {"none": 0.0, "randX": 0.5, "randY": 1.0}
 
@@ -131,13 +132,51 @@ def test_two_sizes_tell_the_fixed_cost_from_the_cost_of_a_trial():
 
 
 @pytest.mark.slow
-def test_the_last_line_of_the_benchmark_is_its_figures_in_json():
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--quick"], cwd=ROOT, capture_output=True, text=True, check=False
+def test_the_contenders_commands_leave_stores_that_agree(tmp_path):
+    bench = __main__.Bench(replace(__main__.QUICK, rounds=0), tmp_path)
+    plan = tuple(c for c in bench.plan if c.seed == 0 and not c.regularizers)
+    bench._time(__main__.OURS, len(plan), partial(__main__._ours, (*__main__.QUICK.small, "--limit", "6")))
+    bench._peer(__main__.TUNED, plan)
+    bench._peer(__main__.PLAIN, plan[:1])
+    stores = [
+        _agreement.results(bench.store(name)) for name in (__main__.OURS, __main__.TUNED, __main__.PLAIN)
+    ]
+    assert {c.id for c in plan} == stores[1].keys() < stores[0].keys()
+    assert stores[2].keys() == {plan[0].id}
+    assert all(timing.seconds > 1 for timing in bench.timings)
+    for peer in stores[1:]:
+        agreements = list(_agreement.compare(plan, stores[0], peer))
+        assert agreements
+        assert all(agreement.holds and agreement.without_noise for agreement in agreements)
+
+
+def test_the_last_line_of_the_benchmark_is_its_figures_in_json(monkeypatch, capsys):
+    seconds = {"ours": (10.0, 20.0), "tuned": (20.0, 60.0), "plain": (30.0, 50.0)}
+
+    def timed(contender, trials, command, keep):
+        small = not keep.exists()
+        _store(keep, _plan.plan_of(__main__.QUICK.large))
+        return Timing(contender, trials, seconds[contender][0 if small else 1], 0.0)
+
+    monkeypatch.setattr(__main__, "timed", timed)
+    monkeypatch.setattr(
+        __main__.subprocess, "run", lambda *_, **__: SimpleNamespace(stdout="[[1024, 0, 100, 80, 0.5]]")
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    figures = json.loads(done.stdout.splitlines()[-1])
-    assert list(figures) == [
-        "plain_ratio", "tuned_ratio", "plain_ratio_per_trial", "tuned_ratio_per_trial", "gemm_share"
-    ]  # fmt: skip
-    assert all(math.isfinite(value) and value > 0 for value in figures.values())
+    assert __main__.main(["--quick"]) == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    # 6 and 24 trials: ours takes 10 / 18 s each, the tuned peer 40 / 18; of 2 and 4 the plain one 10, so 250 for all.
+    assert figures == {
+        "plain_ratio": 12.5, "tuned_ratio": 3.0, "plain_ratio_per_trial": 18.0, "tuned_ratio_per_trial": 4.0,
+        "gemm_share": 0.8,
+    }  # fmt: skip
+
+
+def _store(file: Path, plan: _plan.Plan) -> None:
+    """An MLflow database, as far as it is read, in which every trial has the same results."""
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        for table in ("tags", "params", "latest_metrics"):
+            database.execute(f"create table if not exists {table} (run_uuid, key, value)")
+        database.executemany("insert into tags values (?, 'trial', ?)", [(c.id, c.id) for c in plan])
+        rows = [(c.id, metric, 0.5) for c in plan for metric in _agreement.METRICS]
+        database.executemany("insert into latest_metrics values (?, ?, ?)", rows)
+        database.commit()
