@@ -93,7 +93,7 @@ def lines(seen: Path) -> list[dict[str, Any]]:
 def test_a_sweep_brings_up_gpu_nodes_fills_them_and_lets_them_go(
     growing: Growing, seen: Path, tmp_path: Path
 ) -> None:
-    argv = ["--scale", "smoke", "--seeds", "0", "1", "2", "3", "4", "5", "--epochs", "800", "--max-cohort", "1",
+    argv = ["--scale", "smoke", "--seeds", "0", "1", "2", "3", "4", "5", "--epochs", "400", "--max-cohort", "1",
             "--csr-examples", "0", "--gpu", "T4", "--address", growing.address]  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-m", "sweeps.noise", *argv], cwd=tmp_path, capture_output=True, text=True, timeout=500,
