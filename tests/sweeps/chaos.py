@@ -1,6 +1,6 @@
 """What do twenty faults cost a sweep on a cluster: time, and no result?
 
-Run:    python tests/sweeps/chaos.py [--rounds 20] [--seed 0] [--epochs 2500]
+Run:    python tests/sweeps/chaos.py [--rounds 20] [--seed 0]
 Cost:   about half a minute a round, two CPU cores
 Expect: a line for each round; exit code 0: the store has exactly the plan, with an undisturbed sweep's numbers
 
@@ -43,13 +43,12 @@ NOT_MEASURED = "and m.key not like '%seconds' and m.key <> 'resumed_epoch'"
 
 @dataclass
 class World:
-    """What faults happen to; ``command`` is the sweep's."""
+    """What faults happen to."""
 
     folder: Path
     nodes: Nodes
     workers: list[subprocess.Popen[bytes]]
     server: Server
-    command: Sequence[str]
     driver: subprocess.Popen[str] | None = None
 
     @property
@@ -59,11 +58,17 @@ class World:
 
 
 def worker_process(world: World, draw: random.Random) -> None:
-    """A process that trains dies."""
-    training = [
-        pid for node in world.workers for pid in tree(node.pid) if b"ray::ImplicitFunc" in command(pid)
-    ]
-    os.kill(draw.choice(training), signal.SIGKILL)
+    """A process that trains dies; if none does at this moment, the next one."""
+    assert world.driver is not None
+    while not (training := processes_in_training(world)) and world.driver.poll() is None:
+        time.sleep(0.05)
+    if training:
+        os.kill(draw.choice(training), signal.SIGKILL)
+
+
+def processes_in_training(world: World) -> list[int]:
+    """Those of all nodes."""
+    return [pid for node in world.workers for pid in tree(node.pid) if b"ray::ImplicitFunc" in command(pid)]
 
 
 def node(world: World, draw: random.Random) -> None:
@@ -136,22 +141,22 @@ def small_disk(folder: Path) -> Iterator[None]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def sweep(seeds: int, epochs: int) -> list[str]:
+def sweep(seeds: int) -> list[str]:
     """Five trials a seed, of a few seconds each."""
     return [
-        sys.executable, "-m", "sweeps.noise", "--scale", "smoke", "--seeds", *map(str, range(seeds)),
-        "--epochs", str(epochs), "--max-cohort", "2", "--csr-examples", "0", "--validation-schedule", "curve",
+        sys.executable, "-m", "sweeps.noise", "--scale", "smoke", "--seeds", *map(str, range(seeds)), "--epochs", "2500",
+        "--max-cohort", "2", "--csr-examples", "0", "--validation-schedule", "curve",
     ]  # fmt: skip
 
 
-def start(world: World, limit: int | None) -> subprocess.Popen[str]:
+def start(world: World, seeds: int, limit: int | None) -> subprocess.Popen[str]:
     """The command, for the next ``limit`` trials."""
     way = ["--address", world.nodes.address, "--tracking-uri", world.server.uri]
     kept = ["--checkpoint-dir", str(world.kept), "--checkpoint-seconds", "0.5"]
     limited = [] if limit is None else ["--limit", str(limit)]
     with (world.folder / "output").open("a") as output:
         return subprocess.Popen(
-            [*world.command, *way, *kept, *limited],
+            [*sweep(seeds), *way, *kept, *limited],
             cwd=world.folder,
             env=world.nodes.environment | {"PYTHONPATH": str(ROOT)},
             stdout=output,
@@ -175,11 +180,13 @@ def rows(world: World, query: str) -> list[tuple[object, ...]]:
         return store.execute(query).fetchall()
 
 
-def play(world: World, fault: Fault | None, draw: random.Random) -> tuple[float, float | None, int]:
+def play(
+    world: World, seeds: int, fault: Fault | None, draw: random.Random
+) -> tuple[float, float | None, int]:
     """One round: its seconds, when the fault came, and how many of its trials had to go on elsewhere."""
     began, at = time.monotonic(), None
     began_ms = time.time() * 1000
-    world.driver = start(world, TRIALS_A_ROUND)
+    world.driver = start(world, seeds, TRIALS_A_ROUND)
     while fault and world.driver.poll() is None and not in_training(world, began_ms / 1000):
         time.sleep(0.05)
     if fault and world.driver.poll() is None:
@@ -202,11 +209,11 @@ def measured(database: Path) -> list[tuple[object, ...]]:
         return sorted(store.execute(query).fetchall())
 
 
-def undisturbed(folder: Path, command: Sequence[str]) -> list[tuple[object, ...]]:
+def undisturbed(folder: Path, seeds: int) -> list[tuple[object, ...]]:
     """What the sweep measures where nothing goes wrong, in one process."""
     folder.mkdir()
     subprocess.run(
-        [*command, "--address", "inline", "--cpus", "1"], cwd=folder, check=True, capture_output=True
+        [*sweep(seeds), "--address", "inline", "--cpus", "1"], cwd=folder, check=True, capture_output=True
     )
     return measured(folder / "mlflow.db")
 
@@ -218,36 +225,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=2500)
     options = parser.parse_args(arguments)
     draw = random.Random(options.seed)
     seeds = -(-TRIALS_A_ROUND * (options.rounds + 3) // 5)
-    command = sweep(seeds, options.epochs)
     with tempfile.TemporaryDirectory(prefix="chaos_", dir="/tmp") as name:
         folder = Path(name)
-        expected = undisturbed(folder / "undisturbed", command)
+        expected = undisturbed(folder / "undisturbed", seeds)
         with small_disk(folder / "kept"):
-            world = World(folder, *cluster(), Server(folder), command)
+            world = World(folder, *cluster(), Server(folder))
             try:
-                return judge(world, seeds, play_all(world, options.rounds, draw), expected)
+                return judge(world, seeds, play_all(world, seeds, options.rounds, draw), expected)
             finally:
                 world.nodes.end()
                 world.server.stop()
 
 
-def play_all(world: World, rounds: int, draw: random.Random) -> bool:
+def play_all(world: World, seeds: int, rounds: int, draw: random.Random) -> bool:
     """All rounds and the last command; whether that ended well."""
-    calm = statistics.median(play(world, None, draw)[0] for _ in range(3))
+    calm = statistics.median(play(world, seeds, None, draw)[0] for _ in range(3))
     print(f"a round without a fault: {calm:.1f} s (median of 3), {TRIALS_A_ROUND} trials\n")
     print("round  fault                          at     trials redone  seconds lost")
     deck = list(FAULTS) * -(-rounds // len(FAULTS))
     draw.shuffle(deck)
     for number in range(1, rounds + 1):
         name = deck[number - 1]
-        seconds, at, resumed = play(world, FAULTS[name], draw)
+        seconds, at, resumed = play(world, seeds, FAULTS[name], draw)
         when = "-" if at is None else f"{at:.1f} s"
         print(f"{number:5}  {name:29}  {when:>6}  {resumed:12}  {seconds - calm:12.1f}", flush=True)
-    world.driver = start(world, None)
+    world.driver = start(world, seeds, None)
     return world.driver.wait(timeout=900) == 0
 
 
