@@ -214,7 +214,8 @@ def _arrays(
     opened: dict[str, Arrays] = {}
     if missing:
         for run, content in zip(missing, store.arrays(missing), strict=True):
-            opened[run] = _opened(run, content, having[run])
+            whole = _opened(run, content, having[run])
+            opened[run] = {name: whole[name] for name in wanted[run]}
             known[mark_of[run]] = content
         files.keep_array_files({mark: known[mark] for mark in mark_of.values() if mark in known})
     cells: dict[str, dict[str, NDArray[Any]]] = {}

@@ -51,9 +51,9 @@ def cohorts_of(arguments: Sequence[str]) -> list[Cohort]:
 
 
 def train_alone(cohorts: Sequence[Cohort], slots: int, folder: Path) -> tuple[float, list[Outcome]]:
-    """Seconds that plain processes side by side, at most ``slots``, train the cohorts, and what comes of it."""
+    """Seconds that ``slots`` plain processes side by side train the cohorts, and what comes of it."""
     commands, results = [], []
-    for slot in range(min(slots, len(cohorts))):
+    for slot in range(slots):
         share, result = folder / f"cohorts-{slot}", folder / f"outcomes-{slot}"
         share.write_bytes(pickle.dumps(cohorts[slot::slots]))
         commands.append(["train", str(share), str(result)])

@@ -47,7 +47,7 @@ class Scale:
 
 
 FULL = Scale(49, (1, 10, 100), (3, 3, 1), 200, 5)
-QUICK = Scale(24, (2,), (1,), 20, 1)
+QUICK = Scale(24, (1, 4), (1, 1), 20, 1)
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Point:
 
 def _fixed(scale: Scale, slots: int, folder: Path) -> tuple[float, float]:
     """Seconds of a whole command that trains one trial a core, and its seconds of running."""
-    arguments = [*_tiny.flags(scale.strengths, 1), "--limit", str(slots), "--max-cohort", "1"]
+    arguments = [*_tiny.flags(scale.strengths, 1), "--limit", str(slots)]
     runs = [_watch.watch(arguments, _new(folder)) for _ in range(scale.rounds[0])]
     print(f"start and end, {slots} trials: " + ", ".join(f"{run.seconds:.1f} s" for run in runs), flush=True)
     running = statistics.median(_watch.running_seconds(run.store) for run in runs)

@@ -95,11 +95,14 @@ class TrainingData:
 
     def batch(self, examples: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs [replica, batch, channel, height, width], a fresh copy, and labels of ``examples`` [replica, batch]."""
-        return self._gathered(examples, range(len(self._configs))), self.labels.gather(1, examples)
+        places = examples if self._kept is None else self._kept.gather(1, examples)
+        return self._gathered(examples, places, range(len(self._configs))), self.labels.gather(1, examples)
 
-    def _gathered(self, examples: Tensor, rows: Sequence[int]) -> Tensor:
-        """Inputs of ``examples`` [row, batch] of some replicas: [row, batch, channel, height, width], a fresh copy."""
-        places = examples if self._kept is None else self._kept[list(rows)].gather(1, examples)
+    def _gathered(self, examples: Tensor, places: Tensor, rows: Sequence[int]) -> Tensor:
+        """Inputs of some replicas' ``examples`` [row, batch], which have these places in the data set.
+
+        Returns [row, batch, channel, height, width], a fresh copy.
+        """
         inputs = self._inputs[places]
         for place, row in enumerate(rows):
             config = self._configs[row]
@@ -129,8 +132,8 @@ class TrainingData:
         """
         labels = self.labels[list(rows), examples]
         if self._kept is not None:
-            places = torch.arange(len(self), device=self._device)[examples].expand(len(rows), -1)
-            return self._gathered(places, rows), labels
+            neighbours = torch.arange(len(self), device=self._device)[examples].expand(len(rows), -1)
+            return self._gathered(neighbours, self._kept[list(rows), examples], rows), labels
         inputs = self._inputs[examples].unsqueeze(0)
         if not self.has_own_inputs:
             return inputs, labels

@@ -56,8 +56,6 @@ HALVING_COST = 0.05
 COHORTS_PER_SLOT = 4
 """Enough that the last cohort to end does not keep the others waiting for long."""
 
-WORTH_A_WORKER_SECONDS = 1.0
-"""Less training than this is not given to a worker of its own, which takes five CPU seconds to start (measured)."""
 
 NOTHING_MEASURED = Peaks()
 
@@ -143,7 +141,7 @@ def pack(
         still_stack = len(group) >= max(1, STILL_STACKS * least) * evenly
         pieces += _split(group, evenly if still_stack else parts)
     pieces = [part for piece in pieces for part in _shortened(piece, machine, facts(piece[0]))]
-    pieces = _fill(pieces, min(machine.slots, len(trials)), lambda p: _seconds(p, machine, facts(p[0])))
+    pieces = _fill(pieces, min(machine.slots, len(trials)))
     tasks = [_task(Cohort(piece), machine, facts(piece[0])) for piece in pieces]
     return tuple(sorted([*resumed, *tasks], key=lambda task: -task.seconds))
 
@@ -257,16 +255,11 @@ def _seconds(configs: Sequence[TrialConfig], machine: Machine, facts: Facts) -> 
     return cohort_seconds(configs, facts.image, facts.classes, facts.validation, machine.device)
 
 
-def _fill(
-    pieces: list[tuple[TrialConfig, ...]], slots: int, seconds: Callable[[tuple[TrialConfig, ...]], float]
-) -> list[tuple[TrialConfig, ...]]:
-    """Halve the longest pieces until no slot stays idle, or until that would not be worth its start."""
+def _fill(pieces: list[tuple[TrialConfig, ...]], slots: int) -> list[tuple[TrialConfig, ...]]:
+    """Halve the largest pieces until no slot stays idle."""
     while len(pieces) < slots:
-        longest = max((piece for piece in pieces if len(piece) > 1), key=seconds)
-        if seconds(longest) < 2 * WORTH_A_WORKER_SECONDS:
-            break
-        place = pieces.index(longest)
-        pieces[place : place + 1] = _split(longest, 2)
+        largest = max(range(len(pieces)), key=lambda index: len(pieces[index]))
+        pieces[largest : largest + 1] = _split(pieces[largest], 2)
     return pieces
 
 

@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (item.path not in slow, item.path.name not in LONGEST))
 
 
-LONGEST = {"test_chaos.py", "test_readme.py", "test_peers.py", "test_services.py"}
+LONGEST = {"test_chaos.py", "test_readme.py", "test_databases.py", "test_services.py"}
 """Files that take minutes, of those with slow tests."""
 
 

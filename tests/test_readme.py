@@ -124,7 +124,7 @@ def test_the_mlflow_ui_opens_on_the_store(folder: Path) -> None:
         server.wait(timeout=30)
 
 
-def patiently_read(url: str, seconds: float = 150) -> bytes:
+def patiently_read(url: str, seconds: float = 60) -> bytes:
     end = time.monotonic() + seconds
     while True:
         try:

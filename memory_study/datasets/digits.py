@@ -8,7 +8,7 @@ training.
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.metadata
 from pathlib import Path
 
 from memory_study.datasets._source import DatasetInfo, Images
@@ -47,10 +47,8 @@ class Digits:
 
 def _file() -> Path:
     """What ``sklearn.datasets.load_digits`` reads: a line of 64 pixels and a label for each image."""
-    found = importlib.util.find_spec("sklearn")
-    assert found is not None
-    assert found.origin is not None
-    return Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz"
+    installed = importlib.metadata.distribution("scikit-learn")
+    return Path(str(installed.locate_file("sklearn/datasets/data/digits.csv.gz")))
 
 
 DATASET = Digits()

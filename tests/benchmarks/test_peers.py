@@ -6,7 +6,6 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -132,8 +131,13 @@ def test_two_sizes_tell_the_fixed_cost_from_the_cost_of_a_trial():
 
 
 @pytest.mark.slow
+def test_training_reaches_a_share_of_the_rate_of_products():
+    assert 0 < __main__._gemm(quick=True) < 1.5
+
+
+@pytest.mark.slow
 def test_the_contenders_commands_leave_stores_that_agree(tmp_path):
-    bench = __main__.Bench(replace(__main__.QUICK, rounds=0), tmp_path)
+    bench = __main__.Bench(__main__.QUICK, tmp_path)
     plan = tuple(c for c in bench.plan if c.seed == 0 and not c.regularizers)
     bench._time(__main__.OURS, len(plan), partial(__main__._ours, (*__main__.QUICK.small, "--limit", "6")))
     bench._peer(__main__.TUNED, plan)

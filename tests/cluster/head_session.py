@@ -180,7 +180,7 @@ def main() -> None:
         "ray start --head --num-cpus=1 --object-store-memory=100000000", RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0"
     )
     report["local listeners"] = [each for each in listeners() if each["port"] not in (5000, 5432)]
-    report["local end"] = run("ray stop --force")
+    report["local end"] = run("ray stop")
     report["head"] = ray_start("head", (r"--autoscaling-config=\S+ ?", ""))
     report["worker"] = ray_start(
         "worker", ("--object-manager-port=8076", ""), more=f"--num-cpus=2 --temp-dir={FOLDER}/w"

@@ -49,7 +49,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], 
 def swept(start: Start, uri: str, experiment: str, sweep: str = "noise") -> str:
     """What the sweep prints."""
     argv = ("--scale", "smoke", "--address", "inline", "--tracking-uri", uri, "--experiment", experiment)
-    process = start(*argv, sweep=sweep, OMP_NUM_THREADS="1")
+    process = start(*argv, sweep=sweep)
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, out + err
     assert "secret" not in out + err

@@ -60,7 +60,7 @@ def start(nodes: Nodes, folder: Path) -> subprocess.Popen[str]:
     )
 
 
-def when(true: Callable[[], bool], driver: subprocess.Popen[str], seconds: float = 240) -> None:
+def when(true: Callable[[], bool], driver: subprocess.Popen[str], seconds: float = 120) -> None:
     """Return when something has become true, while the sweep goes on."""
     deadline = time.monotonic() + seconds
     while not true():

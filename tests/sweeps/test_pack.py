@@ -11,17 +11,7 @@ from hypothesis import strategies as st
 from memory_study.config import TrialConfig
 from sweeps._checkpoints import Kept
 from sweeps._cost import CPU, DEVICES, GPU_CONTEXT_BYTES, Device, step_factor
-from sweeps._pack import (
-    FRACTIONS,
-    LEAST_ON_CPU,
-    LONG_SECONDS,
-    MOST_ON_CPU,
-    WORTH_A_WORKER_SECONDS,
-    Facts,
-    Machine,
-    bytes_of,
-    pack,
-)
+from sweeps._pack import FRACTIONS, LEAST_ON_CPU, LONG_SECONDS, MOST_ON_CPU, Facts, Machine, bytes_of, pack
 
 DIGITS = Facts((1, 8, 8), 10, 360, 360)
 COLOUR = Facts((3, 32, 32), 10, 5000, 10_000)
@@ -95,16 +85,8 @@ def test_packing_is_a_function_of_the_set_of_cohorts(
 
 @settings(max_examples=60, deadline=None)
 @given(PLANS, MACHINES)
-def test_no_slot_is_idle_while_there_is_work_for_it(plan: list[TrialConfig], machine: Machine) -> None:
-    tasks = pack(plan, machine, facts)
-    if len(tasks) < min(machine.slots, len(plan)):
-        assert all(t.seconds < 2 * WORTH_A_WORKER_SECONDS or len(t.cohort.configs) == 1 for t in tasks)
-
-
-def test_what_trains_in_a_moment_starts_no_second_worker() -> None:
-    assert len(pack(narrow(8, 256), Machine(CPU, 2), facts)) == 2
-    moments = [replace(config, epochs=1) for config in narrow(8, 256)]
-    assert len(pack(moments, Machine(CPU, 2), facts)) == 1
+def test_no_slot_is_idle_while_there_are_trials_for_it(plan: list[TrialConfig], machine: Machine) -> None:
+    assert len(pack(plan, machine, facts)) >= min(machine.slots, len(plan))
 
 
 def test_the_longest_tasks_come_first() -> None:
