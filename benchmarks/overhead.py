@@ -47,7 +47,7 @@ class Scale:
 
 
 FULL = Scale(49, (1, 10, 100), (3, 3, 1), 200, 5)
-QUICK = Scale(24, (1, 4), (1, 1), 20, 1)
+QUICK = Scale(24, (2,), (1,), 20, 1)
 
 
 @dataclass(frozen=True)

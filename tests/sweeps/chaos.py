@@ -145,13 +145,13 @@ def sweep(seeds: int) -> list[str]:
     """Five trials a seed, of a few seconds each."""
     return [
         sys.executable, "-m", "sweeps.noise", "--scale", "smoke", "--seeds", *map(str, range(seeds)), "--epochs", "2500",
-        "--max-cohort", "2", "--csr-examples", "0", "--validation-schedule", "curve",
+        "--csr-examples", "0", "--validation-schedule", "curve",
     ]  # fmt: skip
 
 
 def start(world: World, seeds: int, limit: int | None) -> subprocess.Popen[str]:
     """The command, for the next ``limit`` trials."""
-    way = ["--address", world.nodes.address, "--tracking-uri", world.server.uri]
+    way = ["--address", world.nodes.address, "--tracking-uri", world.server.uri, "--max-cohort", "2"]
     kept = ["--checkpoint-dir", str(world.kept), "--checkpoint-seconds", "0.5"]
     limited = [] if limit is None else ["--limit", str(limit)]
     with (world.folder / "output").open("a") as output:
@@ -210,7 +210,7 @@ def measured(database: Path) -> list[tuple[object, ...]]:
 
 
 def undisturbed(folder: Path, seeds: int) -> list[tuple[object, ...]]:
-    """What the sweep measures where nothing goes wrong, in one process."""
+    """What the sweep measures where nothing goes wrong, in one process and cohorts as large as they come."""
     folder.mkdir()
     subprocess.run(
         [*sweep(seeds), "--address", "inline", "--cpus", "1"], cwd=folder, check=True, capture_output=True
