@@ -1,7 +1,7 @@
 """Are some training examples hard for every net, in real data and in noise?
 
 Run:    python -m sweeps.examples --scale smoke | laptop | paper
-Cost:   smoke 60 trials, laptop 300 trials in 2.5 minutes (1 CPU core, measured 2026-11-21), paper 300 trials
+Cost:   smoke 60 trials, laptop 300 trials in 73 seconds (2 CPU cores, measured 2026-11-22), paper 300 trials
 Expect: Arpit et al. 2017, figure 1: after one epoch some real examples are wrong under nearly all of 100 initial weights
         and orders of the examples and most under none; on random inputs every example is wrong about as often as any
         other (a binomial count), and random labels lie in between.

@@ -1,8 +1,8 @@
 """Does dropping training examples by their loss sensitivity help, and which ones: the lowest or the highest?
 
 Run:    python -m sweeps.pruning --scale smoke | laptop | paper
-Cost:   smoke 24 trials, laptop 340 trials in about 13 minutes of one CPU core (24 of them took 55 s of it, measured
-        2026-11-21), paper 340 trials, whose cohorts need about 32 GiB (estimate; 22 of it are all the weights that
+Cost:   smoke 24 trials, laptop 340 trials in 4 minutes (2 CPU cores, measured
+        2026-11-22), paper 340 trials, whose cohorts need about 32 GiB (estimate; 22 of it are all the weights that
         one first training passes, which the loss sensitivity holds; with other scores 2)
 Expect: a question that Arpit et al. 2017 leave open. Examples with false labels should have high scores, so that dropping
         the highest helps where there are some; on clean data high scores should mark the examples worth keeping, where

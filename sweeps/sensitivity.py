@@ -1,7 +1,7 @@
 """Does the training loss depend on few examples in real data, and on all of them in noise?
 
 Run:    python -m sweeps.sensitivity --scale smoke | laptop | paper
-Cost:   smoke 5 trials, laptop 25 trials in 4 minutes of one CPU core (measured 2026-11-21), paper 50 trials
+Cost:   smoke 5 trials, laptop 25 trials in 2 minutes (2 CPU cores, measured 2026-11-22), paper 50 trials
 Expect: Arpit et al. 2017, figures 3 and 4: after 1000 steps the Gini coefficient of the examples' loss sensitivities is
         about .6 on real data and .2 on random inputs and on random labels; the loss of a class depends on examples of
         all classes in real data, on its own ones in noise.
