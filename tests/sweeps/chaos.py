@@ -99,8 +99,8 @@ def server(world: World, draw: random.Random) -> None:
 
 
 def disk(world: World, draw: random.Random) -> None:
-    """The disk of the checkpoints fills up, and has room again when the round is over."""
-    with (world.kept / "filler").open("wb") as filler, contextlib.suppress(OSError):
+    """The disk of the checkpoints fills up, if it has room, and has it again when the round is over."""
+    with contextlib.suppress(OSError), (world.kept / "filler").open("wb") as filler:
         while True:
             filler.write(bytes(2**16))
 
