@@ -31,7 +31,8 @@ from sqlalchemy import Table, insert, select, text, update
 
 from memory_study.record import Tag
 from sweeps._batch import Outcome
-from sweeps._writers import files_of, metrics_of
+from sweeps._ledger import RANK
+from sweeps._writers import files_of, metrics_of, precedence
 
 Rows = dict[Any, list[dict[str, Any]]]
 """Rows to insert, by model, in an order that satisfies foreign keys."""
@@ -94,6 +95,7 @@ class TableWriter:
             for model, values in rows.items():
                 if values:
                     session.execute(insert(model.__table__), values)
+        self._leave_one([run.trial for run in runs])
         self._forget(runs)
 
     def _run_of(self, outcome: Outcome) -> _Run:
@@ -132,6 +134,34 @@ class TableWriter:
             .where(tags.c.key == Tag.TRIAL, tags.c.value.in_(trials))
         )
         return set(session.execute(done).scalars())
+
+    def _leave_one(self, trials: Sequence[str]) -> None:
+        """Leave of each trial's ended runs the one that :class:`ClientWriter` would; the others go to MLflow's trash.
+
+        Who writes through a server may end a run, and look for others, while our transaction is open; whoever is last then
+        sees both runs. Not on SQLite, where nobody else writes before its end.
+        """
+        if self._store.engine.dialect.name == "sqlite":
+            return
+        runs, tags = SqlRun.__table__, SqlTag.__table__
+        ended = (
+            select(
+                tags.c.value.label("trial"), runs.c.run_uuid.label("run_id"), runs.c.status, runs.c.end_time
+            )
+            .join(runs, runs.c.run_uuid == tags.c.run_uuid)
+            .where(runs.c.experiment_id == self._experiment_id, runs.c.lifecycle_stage == "active")
+            .where(runs.c.status.in_(list(RANK)), tags.c.key == Tag.TRIAL, tags.c.value.in_(trials))
+        )
+        with self._store.ManagedSessionMaker(read_only=False) as session:
+            seen: set[str] = set()
+            for run in sorted(session.execute(ended), key=precedence):
+                if run.trial in seen:
+                    session.execute(
+                        update(runs)
+                        .where(runs.c.run_uuid == run.run_id)
+                        .values(lifecycle_stage="deleted", deleted_time=int(time.time() * 1000))
+                    )
+                seen.add(run.trial)
 
     def _lock(self, session: Any) -> None:
         """The whole database (SQLite), else the experiment's row, in a way that lets others add runs to it."""

@@ -167,7 +167,9 @@ class ClientWriter:
         """
         query = f"tags.{Tag.TRIAL} = '{trial}'"
         while len(runs := list(self._client.search_runs([self._experiment_id], query))) > 1:
-            ended = sorted((run for run in runs if run.info.status in statuses), key=_precedence)
+            ended = sorted(
+                (run for run in runs if run.info.status in statuses), key=lambda run: precedence(run.info)
+            )
             if not ended:
                 return False
             for run in runs:
@@ -199,11 +201,10 @@ class ClientWriter:
         self._client.set_terminated(run_id, outcome.status, outcome.end)
 
 
-def _precedence(run: Any) -> tuple[int, int, str]:
+def precedence(ended: Any) -> tuple[int, int, str]:
     """Smallest for the run that stays: the first that finished, else the last that failed."""
-    info = run.info
-    finished = info.status == "FINISHED"
-    return -RANK[info.status], info.end_time if finished else -info.end_time, info.run_id
+    finished = ended.status == "FINISHED"
+    return -RANK[ended.status], ended.end_time if finished else -ended.end_time, ended.run_id
 
 
 @contextlib.contextmanager

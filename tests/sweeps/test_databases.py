@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from many_writers import EXPECTED, EXPERIMENT, outcome, runs_of, write_at_once
@@ -15,7 +17,7 @@ from mlflow_server import Server
 from postgresql_server import PostgreSQL
 
 from memory_study.config import TrialConfig
-from sweeps import _alone
+from sweeps import _alone, _tables, _writers
 from sweeps._ledger import LedgerError, read_ledger
 from sweeps._results import Archive
 from sweeps._tracking import Tracker
@@ -127,6 +129,27 @@ def test_four_processes_write_through_a_server_at_once(
     write_at_once(server.uri, *([database] if directly_too else []))
     assert runs_of(server.uri) == runs_of(database) == EXPECTED
     assert "deadlock" not in postgresql.log()[before:]
+
+
+@pytest.mark.parametrize("ours_ended_first", [False, True])
+def test_a_run_that_another_ends_while_a_transaction_is_open_leaves_one(
+    ours_ended_first: bool, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As through a server: what it writes is in the database before the transaction ends, and it sees none of that."""
+    client, experiment = _writers._open(database, EXPERIMENT)
+    directly, ours, theirs = open_writer(database, EXPERIMENT), outcome(0), outcome(0)
+    theirs = replace(theirs, end=ours.end + (1 if ours_ended_first else -1))
+    claim = _tables.TableWriter._claim
+
+    def claimed(*given: Any) -> set[str]:
+        found = claim(*given)
+        _writers.ClientWriter(client, experiment).write([theirs])
+        return found
+
+    monkeypatch.setattr(_tables.TableWriter, "_claim", claimed)
+    directly.write([ours])
+    (run,) = client.search_runs([experiment])
+    assert run.info.end_time == min(ours.end, theirs.end)
 
 
 @pytest.mark.slow
