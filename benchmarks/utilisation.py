@@ -1,13 +1,13 @@
 """How busy does a sweep keep 4, 16 and 64 nodes, and where does handing out tasks become the limit?
 
 Run:    python -m benchmarks.utilisation [--quick]
-Cost:   20 minutes on two CPU cores; --quick shows only that it works
+Cost:   about 22 minutes on two CPU cores, 15 of them for 64 nodes (2026-11-22); --quick shows only that it works
 Expect: a line for each number of nodes and length of task
 
 Simulated: one Ray of this machine declares a GPU for each node, and a task holds one and sleeps as long as a cohort would
 train. Everything else is what a sweep does: Ray Tune, placement, the tracker, one run a trial in a SQLite store. *Whole* is
 the share of the nodes' time, from the first task's start to the last one's end, in which tasks ran. On this machine all
-nodes start their processes on the same few cores, which takes a minute for 64 and is no property of a cluster; *steady*
+nodes start their processes on the same few cores, which takes 40 s for 64 and is no property of a cluster; *steady*
 leaves that and the end out: from when every node has had a task until the last task is handed out.
 
 The last line printed is one JSON object.

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import json
 import os
 import random
@@ -100,9 +101,13 @@ def server(world: World, draw: random.Random) -> None:
 
 def disk(world: World, draw: random.Random) -> None:
     """The disk of the checkpoints fills up, if it has room, and has it again when the round is over."""
-    with contextlib.suppress(OSError), (world.kept / "filler").open("wb") as filler:
-        while True:
-            filler.write(bytes(2**16))
+    try:
+        with (world.kept / "filler").open("wb") as filler:
+            while True:
+                filler.write(bytes(2**16))
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
 
 
 Fault = Callable[[World, random.Random], None]

@@ -131,6 +131,7 @@ def test_four_processes_write_through_a_server_at_once(
     assert "deadlock" not in postgresql.log()[before:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ours_ended_first", [False, True])
 def test_a_run_that_another_ends_while_a_transaction_is_open_leaves_one(
     ours_ended_first: bool, database: str, monkeypatch: pytest.MonkeyPatch
