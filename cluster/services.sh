@@ -168,7 +168,9 @@ in_background() { # name, command...: detached, so that it outlives the shell th
 
 start_mlflow() {
     # The URI stays out of the command line. Only reading goes through this server: sweeps write to the database.
+    # MLflow's own jobs, which judge the answers of language models, would be eight more processes.
     MLFLOW_BACKEND_STORE_URI=$uri MLFLOW_DEFAULT_ARTIFACT_ROOT=${_MLFLOW_SERVER_ARTIFACT_ROOT:-$store/artifacts} \
+        MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
         in_background mlflow mlflow server --host 127.0.0.1 --port "$mlflow_port" --workers 2
     for _ in {1..120}; do
         curl --silent --fail --output /dev/null "http://127.0.0.1:$mlflow_port/health" && return

@@ -17,6 +17,8 @@ from postgresql_server import PostgreSQL
 
 # Tests run side by side, a process for each core, and so do the commands that they start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Nor does any of MLflow's servers need the eight processes that judge the answers of language models.
+os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,17 @@ def test_the_readme_names_every_folder_whose_files_are_found_by_name() -> None:
     assert rooms == {str(folder.relative_to(ROOT)) for folder in finders} | {"sweeps"}
 
 
+@pytest.fixture
+def one_core() -> Iterator[None]:
+    """Makes this a machine with one: a sweep then starts one process that trains, and not as many as there are cores."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(cores)})
+    yield
+    os.sched_setaffinity(0, cores)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_core")
 def test_every_ordinary_command_of_the_readme_succeeds(folder: Path) -> None:
     for command in COMMANDS:
         if command.startswith(SPECIAL) or ("mnist" in command and not MNIST.exists()):

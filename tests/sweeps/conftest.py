@@ -13,6 +13,7 @@ sys.path.insert(
 )  # for the tests' own helper modules, whatever pytest's import mode
 
 from mlflow_server import Server
+from patching import write_patch
 from ray_nodes import Nodes
 
 from memory_study.config import TrialConfig
@@ -108,36 +109,12 @@ def start(here: Path) -> Callable[..., subprocess.Popen[str]]:
     return call
 
 
-PATCH = """
-import os, sys, time
-from importlib.machinery import PathFinder
-
-{change}
-
-class Patch:
-    def find_spec(self, name, path, target=None):
-        if name != "{module}":
-            return None
-        spec = PathFinder.find_spec(name, path)
-        load = spec.loader.exec_module
-        def exec_module(module):
-            load(module)
-            change(module)
-        spec.loader.exec_module = exec_module
-        return spec
-
-sys.meta_path.insert(0, Patch())
-"""
-"""A module that Python imports first: what changes another one, in whatever process imports it."""
-
-
 @pytest.fixture
 def patched(here: Path) -> Callable[[str, str], str]:
     """The PYTHONPATH that makes ``change(module)`` be called for a module wherever it is imported."""
 
     def path(module: str, change: str) -> str:
-        (here / "site").mkdir()
-        (here / "site" / "sitecustomize.py").write_text(PATCH.format(module=module, change=change))
+        write_patch(here / "site", module, change)
         return f"{here / 'site'}{os.pathsep}{ROOT}"
 
     return path
