@@ -5,7 +5,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 25
+SIDE_BY_SIDE := --numprocesses 3 --dist loadfile --no-loadscope-reorder --durations 25
 
 .PHONY: demo test coverage lint bench clean
 demo: $(VENV)/.installed
@@ -21,7 +21,7 @@ coverage: $(VENV)/.installed
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers 2
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks

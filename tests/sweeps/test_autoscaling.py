@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patching import write_slower
 from ray_nodes import Nodes
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +54,7 @@ def autoscaling(address: str) -> dict[str, Any]:
 
 
 class Growing(Nodes):
-    """A head alone, with an autoscaler."""
+    """A head alone, with an autoscaler; on its nodes an epoch takes a twentieth of a second longer."""
 
     def head_arguments(self) -> list[str]:
         file = self.folder / "autoscaling.json"
@@ -61,7 +62,9 @@ class Growing(Nodes):
         self.environment |= {
             "RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1", "RAY_enable_autoscaler_v2": "1",
             "RAY_CLOUD_INSTANCE_ID": HEAD, "RAY_OVERRIDE_NODE_ID_FOR_TESTING": HEAD,
+            "PYTHONPATH": str(self.folder / "slower"),
         }  # fmt: skip
+        write_slower(self.folder / "slower", 0.05)
         return [*super().head_arguments(), f"--autoscaling-config={file}"]
 
 
@@ -93,7 +96,7 @@ def lines(seen: Path) -> list[dict[str, Any]]:
 def test_a_sweep_brings_up_gpu_nodes_fills_them_and_lets_them_go(
     growing: Growing, seen: Path, tmp_path: Path
 ) -> None:
-    argv = ["--scale", "smoke", "--seeds", "0", "1", "2", "3", "4", "5", "--epochs", "400", "--max-cohort", "1",
+    argv = ["--scale", "smoke", "--seeds", "0", "1", "2", "3", "4", "5", "--epochs", "60", "--max-cohort", "1",
             "--csr-examples", "0", "--gpu", "T4", "--address", growing.address]  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-m", "sweeps.noise", *argv], cwd=tmp_path, capture_output=True, text=True, timeout=500,

@@ -280,7 +280,7 @@ def test_a_driver_that_was_killed_goes_on_where_it_was_and_its_records_are_those
     )  # Ray's workers outlive the driver by a moment
     assert list(here.glob("checkpoints/*")) == []
     (here / "mlflow.db").unlink()
-    undisturbed = start(*LONG, *way)
+    undisturbed = start(*LONG, "--address", "inline")
     undisturbed.communicate(timeout=300)
     assert undisturbed.returncode == 0
     assert interrupted == measured(rows)

@@ -26,8 +26,8 @@ TWICE = (
 )
 TWICE += "group by value having count(*) > 1"
 SMOKE = ("--scale", "smoke")
-LONGER = (*SMOKE, "--epochs", "400", "--cpus", "2", "--max-cohort", "1")
-"""Eight tasks of two or three seconds each."""
+LONGER = (*SMOKE, "--epochs", "50", "--cpus", "2", "--max-cohort", "1")
+"""Eight tasks of two or three seconds each, where training is slower."""
 TWICE_AS_MANY = (*LONGER, "--seeds", "0", "1")
 
 
@@ -70,13 +70,13 @@ def finished(rows: Rows) -> int:
 
 
 @pytest.fixture
-def started(start: Start) -> Iterator[Start]:
-    """Like ``start``; whatever is left of the processes afterwards is killed."""
+def started(start: Start, slower: str) -> Iterator[Start]:
+    """Like ``start``, but that training is slower; whatever is left of the processes afterwards is killed."""
     running: list[subprocess.Popen[str]] = []
     families: set[int] = set()
 
     def call(*argv: str) -> subprocess.Popen[str]:
-        running.append(start(*argv))
+        running.append(start(*argv, PYTHONPATH=slower))
         return running[-1]
 
     yield call
@@ -154,7 +154,7 @@ def test_a_sweep_runs_on_a_local_ray_and_leaves_no_process_behind(
     assert "8 trials finished" in out
     assert rows(RUNS) == [("FINISHED", 8)]
     assert not descendants(process.pid)
-    assert {path.name for path in here.iterdir()} <= {"mlflow.db", "logs", "data"}
+    assert {path.name for path in here.iterdir()} <= {"mlflow.db", "logs", "data", "site"}
 
 
 @pytest.mark.slow

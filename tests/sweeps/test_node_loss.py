@@ -11,14 +11,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from patching import write_slower
 from ray_nodes import Nodes
 
 ROOT = Path(__file__).parents[2]
-SWEEP = ("-m", "sweeps.noise", "--scale", "smoke", "--seeds", "0", "1", "--epochs", "1500", "--max-cohort", "2",
+SWEEP = ("-m", "sweeps.noise", "--scale", "smoke", "--seeds", "0", "1", "--epochs", "150", "--max-cohort", "2",
          "--csr-examples", "0", "--validation-schedule", "curve")  # fmt: skip
-"""Ten trials in five tasks that take some seconds each."""
+"""Ten trials in five tasks."""
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def add(nodes: Nodes, tmp_path: Path) -> Callable[[], subprocess.Popen[bytes]]:
+    """Add a node, on which each of the five tasks takes some seconds."""
+    write_slower(tmp_path / "slower", 0.02)
+    return lambda: nodes.add(PYTHONPATH=str(tmp_path / "slower"))
 
 
 @pytest.fixture(scope="module")
@@ -101,29 +109,35 @@ def check(driver: subprocess.Popen[str], folder: Path, undisturbed: list[tuple[o
 
 
 def test_a_lost_node_costs_what_it_had_not_kept_and_no_result(
-    nodes: Nodes, tmp_path: Path, undisturbed: list[tuple[object, ...]]
+    nodes: Nodes,
+    add: Callable[[], subprocess.Popen[bytes]],
+    tmp_path: Path,
+    undisturbed: list[tuple[object, ...]],
 ) -> None:
-    first = nodes.add()
+    first = add()
     driver = start(nodes, tmp_path)
-    when(lambda: any(epoch > 100 for epoch in epochs_kept(tmp_path).values()), driver)
+    when(lambda: any(epoch > 10 for epoch in epochs_kept(tmp_path).values()), driver)
     (kept,) = epochs_kept(tmp_path).values()  # one node, one CPU: one cohort at a time
     nodes.kill(first)
-    nodes.add()
-    nodes.add()
+    add()
+    add()
     resumed = check(driver, tmp_path, undisturbed)
     assert len(resumed) == 2
     assert all(epoch >= kept for epoch in resumed)
 
 
 def test_a_node_that_was_cut_off_and_comes_back_writes_nothing_twice(
-    nodes: Nodes, tmp_path: Path, undisturbed: list[tuple[object, ...]]
+    nodes: Nodes,
+    add: Callable[[], subprocess.Popen[bytes]],
+    tmp_path: Path,
+    undisturbed: list[tuple[object, ...]],
 ) -> None:
-    first = nodes.add()
+    first = add()
     driver = start(nodes, tmp_path)
-    when(lambda: any(epoch > 100 for epoch in epochs_kept(tmp_path).values()), driver)
+    when(lambda: any(epoch > 10 for epoch in epochs_kept(tmp_path).values()), driver)
     nodes.freeze(first)
     before = epochs_kept(tmp_path)
-    nodes.add()
+    add()
     when(lambda: goes_on(before, epochs_kept(tmp_path)), driver)
     nodes.thaw(first)
     assert check(driver, tmp_path, undisturbed)

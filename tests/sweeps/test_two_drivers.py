@@ -137,11 +137,11 @@ def test_a_killed_drivers_experiment_is_free_at_once(started: Start, here: Path)
 
 
 @pytest.mark.slow
-def test_a_driver_that_another_took_over_stops_and_says_so(started: Start, here: Path) -> None:
+def test_a_driver_that_another_took_over_stops_and_says_so(started: Start, here: Path, slower: str) -> None:
     """It was cut off from the store for so long that one elsewhere held it to be dead."""
     uri = f"sqlite:///{here}/mlflow.db"
-    argv = ("--scale", "smoke", "--epochs", "8000", "--max-cohort", "1", "--cpus", "1")
-    driver = started(*argv, "--tracking-uri", uri, sweep="noise")
+    argv = ("--scale", "smoke", "--epochs", "200", "--max-cohort", "1", "--cpus", "1")
+    driver = started(*argv, "--tracking-uri", uri, sweep="noise", PYTHONPATH=slower)
     wait_for_a_result(uri)
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name("noise").experiment_id
