@@ -20,4 +20,5 @@ def test_after_twenty_faults_the_store_has_the_plan_and_the_numbers_of_an_undist
         capture_output=True,
         text=True,
     )
+    print(ended.stdout)
     assert ended.returncode == 0, ended.stdout + ended.stderr[-20_000:]
