@@ -102,7 +102,6 @@ def test_make_demo_trains_draws_and_finds_everything_done_the_second_time(tmp_pa
     if Path(sys.prefix) != ROOT / ".venv":
         pytest.skip("make demo uses the .venv that make installs; these tests run in another environment")
     store = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}
-    started = time.monotonic()
     first = subprocess.run(
         ["make", "demo"], cwd=ROOT, env=os.environ | store, capture_output=True, text=True, check=False
     )
@@ -110,12 +109,12 @@ def test_make_demo_trains_draws_and_finds_everything_done_the_second_time(tmp_pa
     trials = int(re.findall(r"(\d+) trials finished", first.stdout)[0])
     assert trials >= 100
     assert (ROOT / "figures" / "regularization.png").stat().st_size > 10_000
-    ended = time.monotonic()
+    started = time.monotonic()
     again = subprocess.run(
         ["make", "demo"], cwd=ROOT, env=os.environ | store, capture_output=True, text=True, check=True
     )
     assert f"0 trials finished ({trials} more were finished before)" in again.stdout
-    assert time.monotonic() - ended < (ended - started) / 3
+    assert time.monotonic() - started < 20
 
 
 @pytest.mark.slow

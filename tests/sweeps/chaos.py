@@ -1,7 +1,7 @@
 """What do twenty faults cost a sweep on a cluster: time, and no result?
 
 Run:    python tests/sweeps/chaos.py [--rounds 20] [--seed 0] [--calm 3]
-Cost:   about a quarter of a minute a round, two CPU cores
+Cost:   13 minutes for 20 rounds and a calm one, beside other tests on two CPU cores (2026-11-22)
 Expect: a line for each round; exit code 0: the store has exactly the plan, with an undisturbed sweep's numbers
 
 Two worker nodes train a sweep whose checkpoints lie on a small disk and whose results go to an MLflow server. A round

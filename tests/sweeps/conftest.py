@@ -121,10 +121,11 @@ def patched(here: Path) -> Callable[[str, str], str]:
 
 
 @pytest.fixture
-def slower(here: Path) -> str:
+def slower(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The PYTHONPATH with which an epoch takes a twentieth of a second longer."""
-    write_slower(here / "site", 0.05)
-    return f"{here / 'site'}{os.pathsep}{ROOT}"
+    folder = tmp_path_factory.mktemp("slower") / "site"
+    write_slower(folder, 0.05)
+    return f"{folder}{os.pathsep}{ROOT}"
 
 
 @pytest.fixture

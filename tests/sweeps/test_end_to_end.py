@@ -154,7 +154,7 @@ def test_a_sweep_runs_on_a_local_ray_and_leaves_no_process_behind(
     assert "8 trials finished" in out
     assert rows(RUNS) == [("FINISHED", 8)]
     assert not descendants(process.pid)
-    assert {path.name for path in here.iterdir()} <= {"mlflow.db", "logs", "data", "site"}
+    assert {path.name for path in here.iterdir()} <= {"mlflow.db", "logs", "data"}
 
 
 @pytest.mark.slow
