@@ -20,8 +20,9 @@ from typing import Any
 
 from benchmarks._timing import SETTLING_SECONDS, BenchmarkError
 
-DRIVER, TRACKER = "driver", "tracker"
-TRACKER_TITLE = "ray::TrackerActor"
+BESIDE = {"tracker": "ray::TrackerActor", "keeper": "-m sweeps._keeper"}
+"""Processes that a driver starts for itself, and what stands in their command lines."""
+PROCESSES = ("driver", *BESIDE)
 SAMPLE_SECONDS = 0.5
 PATIENCE_SECONDS = 120.0
 """For a server to start."""
@@ -58,7 +59,7 @@ class Watched:
 def watch(arguments: Sequence[str], folder: Path) -> Watched:
     """Run ``python -m sweeps.regularization ARGUMENTS`` with a new store in ``folder``. Raises BenchmarkError."""
     time.sleep(SETTLING_SECONDS)
-    store, samples = folder / "results.db", {DRIVER: [], TRACKER: []}
+    store, samples = folder / "results.db", {name: [] for name in PROCESSES}
     environment = {**os.environ, "RAY_TMPDIR": str(folder), "PYTHONPATH": str(Path(__file__).parents[1])}
     environment.pop("RAY_ADDRESS", None)
     command = [
@@ -84,7 +85,8 @@ def watch(arguments: Sequence[str], folder: Path) -> Watched:
 
 def _sample(driver: int, store: Path, samples: dict[str, list[Sample]]) -> None:
     trials = written(store)
-    for name, pid in ((DRIVER, driver), (TRACKER, _descendant(driver, TRACKER_TITLE))):
+    for name in PROCESSES:
+        pid = _descendant(driver, BESIDE[name]) if name in BESIDE else driver
         with contextlib.suppress(OSError):  # it has just ended
             stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             memory = int(stat[21]) * os.sysconf("SC_PAGE_SIZE") / 2**20
@@ -93,14 +95,14 @@ def _sample(driver: int, store: Path, samples: dict[str, list[Sample]]) -> None:
 
 
 def _descendant(ancestor: int, title: str) -> int:
-    """The process under ``ancestor`` whose title begins with ``title``; 0 where there is none."""
+    """The process under ``ancestor`` whose command line has ``title`` in it; 0 where there is none."""
     parents: dict[int, int] = {}
     titled = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             with contextlib.suppress(OSError):
                 parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-                if (folder / "cmdline").read_text().startswith(title):
+                if title in (folder / "cmdline").read_text().replace("\0", " "):
                     titled.append(int(folder.name))
     for pid in titled:
         above = pid

@@ -55,7 +55,7 @@ class Point:
     """One size of plan. Seconds are of the whole command, of starting and ending, of training alone, of our writing alone.
 
     ``running`` is the seconds from the first cohort's start to the last batch written, ``opening`` the same for one
-    trial a core (most of it goes into opening the store);
+    trial a core;
     ``client`` is the seconds that MLflow's client takes for one trial; ``slots`` the cores.
     """
 
@@ -168,7 +168,7 @@ def _large(watched: _watch.Watched, trials: int, pages: int) -> dict[str, float]
     """Print what else the largest run showed; returns it by name."""
     found: dict[str, float] = {"overlap": _watch.overlap(watched.store)}
     print(f"\nof {trials} trials, {found['overlap']:.0%} were written while others trained")
-    for process in (_watch.DRIVER, _watch.TRACKER):
+    for process in _watch.PROCESSES:
         peak, growth = watched.memory(process, trials)
         cpu = watched.cpu_seconds(process)
         found |= {f"{process}_mib": peak, f"{process}_growth_mib": growth, f"{process}_cpu_s": cpu}

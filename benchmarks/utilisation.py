@@ -61,16 +61,17 @@ def measure(nodes: int, seconds: float, tasks_a_node: int, folder: Path) -> list
     import ray
 
     from sweeps import _launch
+    from sweeps._desk import Desk
     from sweeps._writers import open_writer
 
     store = folder / f"{nodes}-{seconds}.db"
     job = Job(Path(), "cpu", False, f"sqlite:///{store}", EXPERIMENT, {})
-    open_writer(job.tracking_uri, EXPERIMENT)
+    desk = Desk(open_writer(job.tracking_uri, EXPERIMENT))
     cohorts = [Cohort((TrialConfig(seed=seed),)) for seed in range(nodes * tasks_a_node)]
     tasks = [Task(cohort, 1.0, 1.0, 0, seconds) for cohort in cohorts]
     ray.init(num_cpus=nodes, num_gpus=nodes, include_dashboard=False, log_to_driver=False)
     try:
-        tracker = _launch._start_tracker(job)
+        tracker = _launch._start_tracker(job, desk.place)
         with mock.patch.object(_launch, "run_task", asleep):
             lost = _launch._fit(tasks, job, tracker)
         tally = ray.get(tracker.close.remote(60.0))

@@ -1,4 +1,4 @@
-"""Keeping a driver's lease while it drives: by a thread of its process, or by a process beside it."""
+"""Keeping a driver's lease while it drives: by a thread of its process, or by a process beside it, which also writes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 
+from sweeps._desk import Desk, Place
 from sweeps._lease import RENEW_SECONDS, ClientTags, Holder, Lease, Note, this_process
 from sweeps._ledger import LedgerError, first_line
-from sweeps._writers import open_client, open_writer, store_errors
+from sweeps._writers import Writer, open_client, open_writer, store_errors
 
 AGAIN_SECONDS = 5.0
 """After a renewal that failed."""
@@ -29,7 +30,7 @@ def held(uri: str, experiment: str, note: Note) -> Iterator[None]:
     Raises LedgerError where that is refused, or as soon as another driver has taken the experiment over.
     """
     stop = threading.Event()
-    lease = _taken(uri, experiment, this_process(), note, stop)
+    lease, _ = _taken(uri, experiment, this_process(), note, stop)
     with _ended_by(lambda: keep(lease, stop)) as thread:
         try:
             yield
@@ -50,12 +51,12 @@ def kept(uri: str, experiment: str) -> Iterator[Keeper]:
 
 
 class Keeper:
-    """A process that opens the store, creating what is missing, takes the lease and renews it.
+    """A process that opens the store, creating what is missing, takes the lease and renews it, and writes for the tracker.
 
-    Importing MLflow and creating its tables takes as long as starting Ray, so it happens meanwhile. It is not the tracker,
-    which opens the store only once training is under way: on a cluster that has to grow first, that is minutes later. And it
-    outlives the driver for a moment: killed in whatever way, the driver leaves a closed pipe, and the lease is given back.
-    Should the process itself be killed, the driver goes on: on this machine others still see that it lives.
+    Importing MLflow and creating its tables takes as long as starting Ray, so it happens meanwhile. And it outlives the
+    driver for a moment: killed in whatever way, the driver leaves a closed pipe, and the lease is given back. Should the
+    process itself be killed, the driver goes on: on this machine others still see that it lives, and the tracker opens the
+    store itself.
     """
 
     def __init__(self, uri: str, experiment: str) -> None:
@@ -70,12 +71,13 @@ class Keeper:
         self._process.stdin.write(json.dumps([uri, experiment, dataclasses.asdict(this_process())]) + "\n")
         self._process.stdin.flush()
 
-    def wait(self, note: Note) -> None:
-        """Until the store is open and the experiment is ours. Raises LedgerError where that is refused."""
+    def wait(self, note: Note) -> Place:
+        """Until the store is open and the experiment is ours: where to write. Raises LedgerError where that is refused."""
         while message := self._message():
             kind, text = message
             if kind == "held":
-                return self._opened.set()
+                self._opened.set()
+                return Place(**json.loads(text))
             if kind == "refused":
                 raise LedgerError(text)
             note(text)
@@ -134,14 +136,14 @@ def _log(line: str) -> None:
         sys.stderr.write(f"{line}\n")
 
 
-def _taken(uri: str, experiment: str, me: Holder, note: Note, stop: threading.Event) -> Lease:
-    open_writer(uri, experiment)
+def _taken(uri: str, experiment: str, me: Holder, note: Note, stop: threading.Event) -> tuple[Lease, Writer]:
+    writer = open_writer(uri, experiment)
     with store_errors(uri):
         client = open_client(uri)
         found = client.get_experiment_by_name(experiment)
         lease = Lease(ClientTags(client, found.experiment_id), me, experiment, note, stop)
         lease.take()
-    return lease
+    return lease, writer
 
 
 @contextlib.contextmanager
@@ -188,10 +190,10 @@ def main() -> None:
 
     threading.Thread(target=wait_for_the_driver_to_end, daemon=True).start()
     try:
-        lease = _taken(uri, experiment, Holder(**me), lambda text: tell("note", text), stop)
+        lease, writer = _taken(uri, experiment, Holder(**me), lambda text: tell("note", text), stop)
     except LedgerError as refusal:
         return tell("refused", str(refusal))
-    tell("held", "")
+    tell("held", json.dumps(dataclasses.asdict(Desk(writer).place)))
     if reason := keep(lease, stop):
         tell("refused", reason)
     return None

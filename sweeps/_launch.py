@@ -23,6 +23,7 @@ import sweeps
 from memory_study.config import TrialConfig
 from memory_study.record import Tag
 from sweeps._batch import outcomes
+from sweeps._desk import Place
 from sweeps._flags import InputError
 from sweeps._inline import IMPATIENCE_SECONDS, PATIENCE_SECONDS
 from sweeps._isolate import Failure
@@ -50,7 +51,7 @@ def run(
     settings: Settings,
     screen: TextIO,
     ended: list[Tally],
-    wait_for_store: Callable[[], None],
+    wait_for_store: Callable[[], Place],
 ) -> None:
     """Train all tasks of ``make_rounds`` on Ray; ``ended`` gets the last tally, after Ctrl-C too.
 
@@ -60,8 +61,7 @@ def run(
     """
     try:
         machine = _start_ray(settings, job)
-        wait_for_store()
-        tracker = _start_tracker(job)
+        tracker = _start_tracker(job, wait_for_store())
         patience = IMPATIENCE_SECONDS
         try:
             tally = Tally()
@@ -122,16 +122,20 @@ def _our_code() -> dict[str, Any]:
 
 
 def _check_code(job: Job) -> None:
-    """Raises :class:`InputError` for nodes whose code is not the driver's: their records would not be what they say."""
+    """Raises :class:`InputError` for nodes whose code is not the driver's: their records would not be what they say.
+
+    One without CPUs, as a cluster's head should be, trains nothing; those that come later are asked by their tasks.
+    """
     listed: Callable[[], list[dict[str, Any]]] = ray.nodes
-    nodes = [node["NodeID"] for node in listed() if node["Alive"]]
+    nodes = [node["NodeID"] for node in listed() if node["Alive"] and node["Resources"].get("CPU")]
     ask: Any = ray.remote(num_cpus=0)(other_code)
     asked = [
         ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(job)
         for node in nodes
     ]
     answers: list[str] = []
-    for answer in ray.wait(asked, num_returns=len(asked), timeout=NODE_SECONDS)[0]:
+    answered = ray.wait(asked, num_returns=len(asked), timeout=NODE_SECONDS)[0] if asked else []
+    for answer in answered:
         with contextlib.suppress(
             ray.exceptions.RayError
         ):  # a node lost meanwhile; one that comes back is asked again
@@ -153,11 +157,11 @@ def _joined(settings: Settings) -> Machine:
     return cluster(settings, there.get("CPU", 0), there.get("GPU", 0), accelerators)
 
 
-def _start_tracker(job: Job) -> Any:
+def _start_tracker(job: Job, desk: Place) -> Any:
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor: Any = ray.remote(TrackerActor)
     options = actor.options(num_cpus=0, max_concurrency=16, scheduling_strategy=here)
-    return options.remote(job)
+    return options.remote(job, desk)
 
 
 def _last_known(tracker: Any) -> Callable[[], Tally]:

@@ -73,16 +73,11 @@ class Tracker:
     def __init__(
         self,
         open_store: Callable[[], Writer],
-        lazy: bool = False,
         written: Callable[[Sequence[Outcome]], None] = lambda outcomes: None,
     ) -> None:
-        """``lazy`` opens the store once training is under way, so that it does not slow the start, and tries again where
-        that fails. ``written`` is told the outcomes that are safe.
-        """
+        """``written`` is told the outcomes that are safe."""
         self._written = written
         self._open_store = open_store
-        self._lazy = lazy
-        self._first = threading.Event()
         self._queue: queue.Queue[list[Outcome]] = queue.Queue()
         self._tally = Tally()
         self._seen: set[str] = set()
@@ -125,8 +120,6 @@ class Tracker:
             if epoch < 0:
                 del running[cohort]
             self._tally = replace(self._tally, running=running)
-        if epoch > 0:
-            self._first.set()
 
     def submit(self, outcomes: Sequence[Outcome]) -> None:
         """Take over these outcomes; returns at once. A trial that was submitted before is dropped.
@@ -141,7 +134,6 @@ class Tracker:
             self._tally = replace(self._tally, waiting=waiting, work=self._tally.work + work)
         if fresh:
             self._queue.put(fresh)
-            self._first.set()
 
     def unseen(self, trials: Sequence[TrialConfig]) -> tuple[TrialConfig, ...]:
         """Those that were not submitted yet."""
@@ -171,23 +163,18 @@ class Tracker:
         """Like :meth:`drain`; then stop."""
         waiting = self.drain(patience_seconds).waiting
         self._closing.set()
-        self._first.set()
         if not waiting and self._thread.is_alive():
             self._thread.join(timeout=5)
         return self.tally()
 
     def _work(self) -> None:
-        if self._lazy:
-            self._first.wait()
         try:
-            writer = self._open()
+            writer = self._open_store()
         except LedgerError as refusal:
             self._refusal = refusal
             return self._note(trouble=str(refusal))
         finally:
             self._opened.set()
-        if writer is None:
-            return None
         while not self._closing.is_set():
             try:
                 batch = self._queue.get(timeout=0.05)
@@ -197,20 +184,6 @@ class Tracker:
                 while len(batch) < MOST_AT_ONCE:
                     batch = batch + self._queue.get_nowait()
             self._write(writer, batch)
-        return None
-
-    def _open(self) -> Writer | None:
-        """The store, as soon as it can be had; None if the tracker is closed before. If not lazy, raises at once."""
-        wait = FIRST_WAIT
-        while not self._closing.is_set():
-            try:
-                return self._open_store()
-            except Exception as error:  # results wait here, so the thread must outlive any error
-                if not self._lazy:
-                    raise
-                self._note(trouble=first_line(error))
-                self._closing.wait(wait)
-                wait = min(2 * wait, LONGEST_WAIT)
         return None
 
     def _write(self, writer: Writer, batch: list[Outcome]) -> None:
@@ -263,6 +236,8 @@ def _is_hopeless(error: Exception) -> bool:
     """Whether trying again cannot mend it. What neither MLflow nor the operating system raised is a mistake of this
     program.
     """
+    if isinstance(error, LedgerError):  # a store that could be opened before
+        return False
     if isinstance(error, OSError):
         return error.errno in HOPELESS_ERRNO
     if getattr(

@@ -12,6 +12,7 @@ import ray
 from memory_study.cohort import Cohort
 from memory_study.config import TrialConfig
 from sweeps._batch import Outcome
+from sweeps._desk import DeskWriter, Place
 from sweeps._job import Job, NodeError, check_code, check_node, train
 from sweeps._pack import Task
 from sweeps._tracking import Tally, Tracker
@@ -23,10 +24,11 @@ class TrackerActor:
     others.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, desk: Place) -> None:
         self._unfit: set[str] = set()
         self._tracker = Tracker(
-            lambda: open_writer(job.tracking_uri, job.experiment), lazy=True, written=job.stored
+            lambda: DeskWriter(desk, lambda: open_writer(job.tracking_uri, job.experiment)),
+            written=job.stored,
         )
         self._tracker.start()
         self._tasks: Sequence[Task] = ()

@@ -103,6 +103,7 @@ def test_the_last_line_of_the_benchmark_is_its_figures_in_json():
         "beyond_overlap_ms_100",
         "driver_mib",
         "tracker_mib",
+        "keeper_mib",
         "page_runs_s",
     } <= figures.keys()
     assert all(math.isfinite(value) for value in figures.values())

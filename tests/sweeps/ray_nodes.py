@@ -95,7 +95,13 @@ class Nodes:
             return self._start_alone(arguments, variables)
 
     def _start_alone(self, arguments: list[str], variables: dict[str, str]) -> subprocess.Popen[bytes]:
-        common = ["--block", "--node-ip-address=127.0.0.1", "--object-store-memory=100000000"]
+        # Drivers print nothing of the nodes' logs.
+        common = [
+            "--block",
+            "--node-ip-address=127.0.0.1",
+            "--object-store-memory=100000000",
+            "--include-log-monitor=false",
+        ]
         path = self.folder / f"node{len(self._processes)}.log"
         with path.open("w") as log:
             process = subprocess.Popen(

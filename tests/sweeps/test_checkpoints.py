@@ -24,7 +24,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 Rows = Callable[[str], Sequence[tuple[object, ...]]]
 
 LONG = ("--scale", "smoke", "--kinds", "dropout", "--strengths", "dropout=0.5", "--corruptions", "randY",
-        "--epochs", "1500", "--device", "cpu", "--cpus", "1", "--checkpoint-seconds", "0.2")  # fmt: skip
+        "--epochs", "800", "--device", "cpu", "--cpus", "1", "--checkpoint-seconds", "0.2")  # fmt: skip
 
 
 @pytest.fixture(params=["folder", "memory"])

@@ -418,7 +418,7 @@ def test_a_search_on_ray_that_is_killed_goes_on_and_trains_nothing_twice(
         "--cpus",
         "2",
         "--suggestions",
-        "8",
+        "4",
         "--epochs",
         "300",
         "--checkpoint-seconds",
@@ -440,7 +440,7 @@ def test_a_search_on_ray_that_is_killed_goes_on_and_trains_nothing_twice(
     assert (
         rows("select count(*), count(distinct value) from tags where key = 'trial'")[0][0] == rows(RUNS)[0][1]
     )
-    assert rows("select state, count(*) from trials group by state") == [("COMPLETE", 16)]
+    assert rows("select state, count(*) from trials group by state") == [("COMPLETE", 8)]
 
 
 def asked_for_a_second_batch(rows: Callable[[str], Sequence[tuple[object, ...]]]) -> bool:

@@ -275,52 +275,13 @@ def test_a_store_that_refuses_is_told_at_the_start() -> None:
         Tracker(refuse).open()
 
 
-def test_a_lazy_tracker_opens_its_store_when_training_is_under_way(trials: Trials, outcome: Outcomes) -> None:
-    openings = []
-    writer = FakeWriter()
-
-    def open_store() -> Writer:
-        openings.append(True)
-        return writer
-
-    tracker = Tracker(open_store, lazy=True)
-    tracker.start()
-    tracker.beat("a", 0)
-    time.sleep(0.1)
-    assert not openings
-    tracker.submit([outcome(trials(1)[0])])
-    assert tracker.close(5).finished == 1
-
-
-@pytest.mark.parametrize("error", [LedgerError("away"), OSError("disk full"), RuntimeError("anything")])
-def test_a_lazy_tracker_tries_again_to_open_a_store_that_is_away(
-    trials: Trials, outcome: Outcomes, error: Exception
-) -> None:
-    away, writer = [error, error], FakeWriter()
-
-    def open_store() -> Writer:
-        if away:
-            raise away.pop()
-        return writer
-
-    tracker = Tracker(open_store, lazy=True)
-    tracker.start()
+def test_a_store_that_cannot_be_opened_again_is_tried_until_it_can(trials: Trials, outcome: Outcomes) -> None:
+    """The tracker opens it itself once the process that had it open is gone."""
+    writer = FakeWriter([LedgerError("away"), LedgerError("away")])
+    tracker = opened(writer)
     tracker.submit([outcome(t) for t in trials(3)])
     assert tracker.close(10).finished == 3
     assert writer.written == [t.id for t in trials(3)]
-
-
-def test_a_lazy_tracker_whose_store_stays_away_tells_of_it_and_can_be_closed(
-    trials: Trials, outcome: Outcomes
-) -> None:
-    def open_store() -> Writer:
-        raise LedgerError("away for good")
-
-    tracker = Tracker(open_store, lazy=True)
-    tracker.start()
-    tracker.submit([outcome(t) for t in trials(3)])
-    tally = tracker.close(0.3)
-    assert (tally.finished, tally.waiting, tally.trouble) == (0, 3, "away for good")
 
 
 def test_a_cohorts_checkpoint_may_go_only_when_its_results_are_in_the_store(
@@ -354,8 +315,7 @@ def test_a_mistake_in_what_is_told_of_safe_results_holds_up_no_others(
 
 
 def test_closing_an_idle_tracker_is_immediate() -> None:
-    tracker = Tracker(FakeWriter, lazy=True)
-    tracker.start()
+    tracker = opened(FakeWriter())
     started = time.monotonic()
     tracker.close(60)
     assert time.monotonic() - started < 2

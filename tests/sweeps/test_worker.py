@@ -8,9 +8,11 @@ import pytest
 from memory_study.cohort import Cohort
 from memory_study.config import TrialConfig
 from sweeps._batch import Outcome
+from sweeps._desk import Desk
 from sweeps._job import Job
 from sweeps._pack import Task
 from sweeps._worker import TrackerActor
+from sweeps._writers import open_writer
 
 Trials = Callable[[int], tuple[TrialConfig, ...]]
 Outcomes = Callable[..., Outcome]
@@ -19,7 +21,8 @@ Outcomes = Callable[..., Outcome]
 @pytest.fixture
 def tracker(tmp_path: Path) -> Iterator[TrackerActor]:
     """The actor's class as it is, in this process."""
-    actor = TrackerActor(Job(tmp_path, "cpu", False, f"sqlite:///{tmp_path}/mlflow.db", "x", {}))
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    actor = TrackerActor(Job(tmp_path, "cpu", False, uri, "x", {}), Desk(open_writer(uri, "x")).place)
     yield actor
     actor.close(60)
 
