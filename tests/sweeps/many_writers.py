@@ -1,7 +1,7 @@
 """Several processes that write different and overlapping outcomes to one store at the same time, a new one at that.
 
-Run as a command it is one of them: python many_writers.py URI FIRST LAST. It says "ready" before it opens the store and
-before it writes, and goes on when it is given a line.
+Run as a command it is one of them: python many_writers.py URI EXPERIMENT FIRST LAST. It says "ready" before it opens the
+store and before it writes, and goes on when it is given a line.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def outcome(seed: int) -> Outcome:
     return Outcome(config, tags, now, now, Record(config.id, scalars, {"train_accuracy": curve}))
 
 
-def write(uri: str, first: int, last: int) -> None:
+def write(uri: str, experiment: str, first: int, last: int) -> None:
     """Write the trials with these seeds through a tracker, in batches."""
-    tracker = Tracker(lambda: open_writer(uri, EXPERIMENT))
+    tracker = Tracker(lambda: open_writer(uri, experiment))
     wait()
     tracker.open()
     wait()
@@ -55,10 +55,11 @@ def wait() -> None:
     sys.stdin.readline()
 
 
-def write_at_once(*uris: str) -> None:
+def write_at_once(*uris: str, experiment: str = EXPERIMENT) -> None:
     """Let all processes write, each in one of these ways to the store; raises AssertionError if one had trouble."""
     spans = [
-        (uri, str(first), str(last)) for uri, (first, last) in zip(itertools.cycle(uris), SPANS, strict=False)
+        (uri, experiment, str(first), str(last))
+        for uri, (first, last) in zip(itertools.cycle(uris), SPANS, strict=False)
     ]
     pipe = subprocess.PIPE
     writers = [
@@ -80,11 +81,11 @@ def write_at_once(*uris: str) -> None:
         assert not any(error in told for error in ERRORS), told
 
 
-def runs_of(uri: str) -> Mapping[str, str]:
+def runs_of(uri: str, experiment: str = EXPERIMENT) -> Mapping[str, str]:
     """Status by trial of the runs that are not in the trash. Raises AssertionError if a trial has two."""
     client = MlflowClient(uri)
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    found_experiment = client.get_experiment_by_name(experiment)
+    runs = client.search_runs([found_experiment.experiment_id], max_results=1000)
     found = {run.data.tags[Tag.TRIAL]: str(run.info.status) for run in runs}
     assert len(found) == len(runs)
     return found
@@ -94,4 +95,4 @@ EXPECTED = {TrialConfig(seed=seed, epochs=10).id: "FINISHED" for seed in range(1
 
 
 if __name__ == "__main__":
-    write(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    write(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -34,18 +34,12 @@ def database(postgresql: PostgreSQL) -> str:
     return postgresql.new_database()
 
 
-@pytest.fixture
-def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Server]]:
-    """Start MLflow's server on a database, with several processes."""
-    running: list[Server] = []
-
-    def call(store: str) -> Server:
-        running.append(Server(tmp_path_factory.mktemp("server"), store, workers=2))
-        return running[-1]
-
-    yield call
-    for server in running:
-        server.stop()
+@pytest.fixture(scope="module")
+def served(postgresql: PostgreSQL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """MLflow's server on a database, with several processes; tests have experiments of their own there."""
+    server = Server(tmp_path_factory.mktemp("server"), postgresql.new_database(), workers=2)
+    yield server
+    server.stop()
 
 
 def swept(start: Start, uri: str, experiment: str, sweep: str = "noise") -> str:
@@ -79,28 +73,25 @@ def figures(uri: str, experiment: str, out: Path) -> dict[str, bytes]:
 
 @pytest.mark.slow
 def test_a_sweep_and_its_figures_are_the_same_on_every_store(
-    start: Start, here: Path, database: str, serve: Callable[[str], Server]
+    start: Start, here: Path, served: Server
 ) -> None:
-    file = f"sqlite:///{here}/mlflow.db"
-    server = serve(database)
-    for uri, experiment in ((file, "direct"), (database, "direct"), (server.uri, "served")):
+    file, database = f"sqlite:///{here}/mlflow.db", served.store
+    for uri, experiment in ((file, "direct"), (database, "direct"), (served.uri, "served")):
         assert "5 trials finished in" in swept(start, uri, experiment)
-    for uri, experiment in ((database, "served"), (server.uri, "direct")):
+    for uri, experiment in ((database, "served"), (served.uri, "direct")):
         assert "0 trials finished (5 more were finished before)" in swept(start, uri, experiment)
     expected = figures(file, "direct", here / "file")
     assert expected.keys() == {"noise_accuracy_csr.csv", "csr_real_vs_noise.csv", "claims.csv"}
     assert len(expected["noise_accuracy_csr.csv"].splitlines()) > 50
     for name in ("direct", "served"):
-        assert figures(server.uri, name, here / f"server-{name}") == expected
+        assert figures(served.uri, name, here / f"server-{name}") == expected
     assert figures(database, "served", here / "database") == expected
 
 
 @pytest.mark.slow
-def test_a_search_is_the_same_on_every_store(
-    start: Start, here: Path, database: str, serve: Callable[[str], Server]
-) -> None:
-    server = serve(database)
-    stores = {"file": f"sqlite:///{here}/mlflow.db", "direct": database, "served": server.uri}
+def test_a_search_is_the_same_on_every_store(start: Start, here: Path, served: Server) -> None:
+    database = served.store
+    stores = {"file": f"sqlite:///{here}/mlflow.db", "direct": database, "served": served.uri}
     for uri in stores.values():
         assert "trials finished in" in swept(start, uri, "frontier" + uri[:4], "frontier")
     found = [Archive(uri, "frontier" + uri[:4]).results(()) for uri in stores.values()]
@@ -122,12 +113,12 @@ def test_four_processes_create_and_write_a_database_at_once(database: str, postg
 @pytest.mark.slow
 @pytest.mark.parametrize("directly_too", [False, True])
 def test_four_processes_write_through_a_server_at_once(
-    directly_too: bool, database: str, serve: Callable[[str], Server], postgresql: PostgreSQL
+    directly_too: bool, served: Server, postgresql: PostgreSQL
 ) -> None:
-    server = serve(database)
     before = len(postgresql.log())
-    write_at_once(server.uri, *([database] if directly_too else []))
-    assert runs_of(server.uri) == runs_of(database) == EXPECTED
+    experiment = f"many, directly too: {directly_too}"
+    write_at_once(served.uri, *([served.store] if directly_too else []), experiment=experiment)
+    assert runs_of(served.uri, experiment) == runs_of(served.store, experiment) == EXPECTED
     assert "deadlock" not in postgresql.log()[before:]
 
 
