@@ -246,6 +246,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--calm", type=int, default=3)
     options = parser.parse_args(arguments)
+    if min(options.rounds, options.calm) < 1:
+        parser.error("--rounds and --calm must be at least 1")
     draw = random.Random(options.seed)
     seeds = -(-TRIALS_A_ROUND * (options.calm + options.rounds) // 5)
     with tempfile.TemporaryDirectory(prefix="chaos_", dir="/tmp") as name:
