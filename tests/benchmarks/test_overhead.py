@@ -69,9 +69,9 @@ def test_memory_is_told_by_its_peak_and_its_growth_after_the_first_tenth():
     samples = [
         _watch.Sample(*s) for s in [(0, 300, 1), (5, 100, 2), (10, 110, 3), (60, 140, 4), (100, 130, 5)]
     ]
-    watched = _watch.Watched(9.0, Path(), {_watch.DRIVER: samples})
-    assert watched.memory(_watch.DRIVER, 100) == (300, 30)
-    assert watched.cpu_seconds(_watch.DRIVER) == 5
+    watched = _watch.Watched(9.0, Path(), {"driver": samples})
+    assert watched.memory("driver", 100) == (300, 30)
+    assert watched.cpu_seconds("driver") == 5
 
 
 def test_overlap_counts_what_was_written_before_the_last_trial_ended(tmp_path):

@@ -60,6 +60,16 @@ def trials() -> Callable[[int], tuple[TrialConfig, ...]]:
     return lambda count: tuple(TrialConfig(seed=seed, epochs=3) for seed in range(count))
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with MLflow's tables, which take a second to create, and nothing in them."""
+    from mlflow import MlflowClient
+
+    file = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    MlflowClient(f"sqlite:///{file}").search_experiments()
+    return file
+
+
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to run a sweep in, with the environment of a fresh user."""

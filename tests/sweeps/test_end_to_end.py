@@ -26,9 +26,8 @@ TWICE = (
 )
 TWICE += "group by value having count(*) > 1"
 SMOKE = ("--scale", "smoke")
-LONGER = (*SMOKE, "--epochs", "60", "--cpus", "2", "--max-cohort", "1")
-"""Eight tasks of more than three seconds each, where training is slower."""
-TWICE_AS_MANY = (*LONGER, "--seeds", "0", "1")
+SIXTEEN = (*SMOKE, "--seeds", "0", "1", "--epochs", "40", "--cpus", "1", "--max-cohort", "1")
+"""Tasks, of more than two seconds each where training is slower."""
 
 
 def finish(process: subprocess.Popen[str], seconds: float = 240) -> tuple[int, str, str]:
@@ -170,7 +169,7 @@ def test_a_sweep_runs_on_a_local_ray_and_leaves_no_process_behind(
 @pytest.mark.slow
 def test_gpu_shares_are_asked_for_and_run_side_by_side(started: Start, rows: Rows) -> None:
     """Two tasks at once on the one GPU that Ray is told of can only be tasks that ask for a part of it."""
-    code, out, err = finish(started(*LONGER, "--gpus", "1", "--limit", "3"))
+    code, out, err = finish(started(*SIXTEEN, "--epochs", "60", "--gpus", "1", "--limit", "3"))
     assert code == 0, out + err
     assert rows(RUNS) == [("FINISHED", 3)]
     spans = rows(
@@ -187,7 +186,7 @@ def test_gpu_shares_are_asked_for_and_run_side_by_side(started: Start, rows: Row
 def test_whatever_ends_a_sweep_the_next_command_goes_on_with_what_is_left(started: Start, rows: Rows) -> None:
     before = 0
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-        process = started(*TWICE_AS_MANY)
+        process = started(*SIXTEEN)
         wait_for(lambda least=before + 2: finished(rows) >= least)
         in_training = workers_of(process)
         os.kill(process.pid, number)
@@ -202,7 +201,7 @@ def test_whatever_ends_a_sweep_the_next_command_goes_on_with_what_is_left(starte
             wait_for(lambda pid=process.pid: not descendants(pid), 30)
         assert before + 2 <= finished(rows) < 16
         before = finished(rows)
-    process = started(*TWICE_AS_MANY)
+    process = started(*SIXTEEN)
     wait_for(lambda: finished(rows) > before)
     os.kill(workers_of(process)[0], signal.SIGKILL)  # costs its task a retry, and nothing else
     code, out, err = finish(process)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
 import subprocess
 import time
@@ -108,7 +109,8 @@ def test_samplers_of_one_seed_begin_alike_and_then_learn(tmp_path: Path) -> None
 
 
 @pytest.fixture
-def uri(tmp_path: Path) -> str:
+def uri(tmp_path: Path, empty_store: Path) -> str:
+    shutil.copy(empty_store, tmp_path)
     return f"sqlite:///{tmp_path}/mlflow.db"
 
 
@@ -416,7 +418,7 @@ def test_a_search_on_ray_that_is_killed_goes_on_and_trains_nothing_twice(
         "--scale",
         "smoke",
         "--cpus",
-        "2",
+        "1",
         "--suggestions",
         "4",
         "--epochs",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -279,7 +280,8 @@ def test_a_store_that_is_away_costs_no_lease(capsys: pytest.CaptureFixture[str])
 
 
 @pytest.fixture
-def uri(tmp_path: Path) -> str:
+def uri(tmp_path: Path, empty_store: Path) -> str:
+    shutil.copy(empty_store, tmp_path)
     return f"sqlite:///{tmp_path}/mlflow.db"
 
 

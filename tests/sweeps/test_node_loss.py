@@ -15,7 +15,7 @@ from patching import write_slower
 from ray_nodes import Nodes
 
 ROOT = Path(__file__).parents[2]
-SWEEP = ("-m", "sweeps.noise", "--scale", "smoke", "--seeds", "0", "1", "--epochs", "150", "--max-cohort", "2",
+SWEEP = ("-m", "sweeps.noise", "--scale", "smoke", "--seeds", "0", "1", "--epochs", "75", "--max-cohort", "2",
          "--csr-examples", "0", "--validation-schedule", "curve")  # fmt: skip
 """Ten trials in five tasks."""
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def add(nodes: Nodes, tmp_path: Path) -> Callable[[], subprocess.Popen[bytes]]:
     """Add a node, on which each of the five tasks takes some seconds."""
-    write_slower(tmp_path / "slower", 0.02)
+    write_slower(tmp_path / "slower", 0.04)
     return lambda: nodes.add(PYTHONPATH=str(tmp_path / "slower"))
 
 

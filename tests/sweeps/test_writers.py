@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -50,7 +51,8 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def store(tmp_path: Path, kind: str) -> Store:
+def store(tmp_path: Path, kind: str, empty_store: Path) -> Store:
+    shutil.copy(empty_store, tmp_path)
     return Store(tmp_path, kind)
 
 
