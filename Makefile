@@ -5,7 +5,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SIDE_BY_SIDE := --numprocesses 3 --dist loadfile --no-loadscope-reorder --durations 25
+SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 25
 
 .PHONY: demo test coverage lint bench clean
 demo: $(VENV)/.installed

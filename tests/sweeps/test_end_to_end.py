@@ -26,8 +26,10 @@ TWICE = (
 )
 TWICE += "group by value having count(*) > 1"
 SMOKE = ("--scale", "smoke")
-SIXTEEN = (*SMOKE, "--seeds", "0", "1", "--epochs", "40", "--cpus", "1", "--max-cohort", "1")
-"""Tasks, of more than two seconds each where training is slower."""
+SIXTEEN = (*SMOKE, "--seeds", "0", "1", "--cpus", "1", "--max-cohort", "1")
+"""Tasks of a trial each."""
+LONGER = (*SIXTEEN, "--epochs", "40")
+"""Each takes more than two seconds, where training is slower."""
 
 
 def finish(process: subprocess.Popen[str], seconds: float = 240) -> tuple[int, str, str]:
@@ -186,7 +188,7 @@ def test_gpu_shares_are_asked_for_and_run_side_by_side(started: Start, rows: Row
 def test_whatever_ends_a_sweep_the_next_command_goes_on_with_what_is_left(started: Start, rows: Rows) -> None:
     before = 0
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-        process = started(*SIXTEEN)
+        process = started(*LONGER)
         wait_for(lambda least=before + 2: finished(rows) >= least)
         in_training = workers_of(process)
         os.kill(process.pid, number)
@@ -201,7 +203,7 @@ def test_whatever_ends_a_sweep_the_next_command_goes_on_with_what_is_left(starte
             wait_for(lambda pid=process.pid: not descendants(pid), 30)
         assert before + 2 <= finished(rows) < 16
         before = finished(rows)
-    process = started(*SIXTEEN)
+    process = started(*LONGER)
     wait_for(lambda: finished(rows) > before)
     os.kill(workers_of(process)[0], signal.SIGKILL)  # costs its task a retry, and nothing else
     code, out, err = finish(process)
