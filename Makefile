@@ -28,7 +28,7 @@ lint: $(VENV)/.installed
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks
 
-# Compiling on all cores takes half as long as pip's own, one file after the other; some packages bring files that are no Python.
+# pip would compile one file after the other, on one core. Some packages bring files that are no Python.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --no-compile --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'

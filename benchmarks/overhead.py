@@ -55,8 +55,7 @@ class Point:
     """One size of plan. Seconds are of the whole command, of starting and ending, of training alone, of our writing alone.
 
     ``running`` is the seconds from the first cohort's start to the last batch written, ``opening`` the same for one
-    trial a core;
-    ``client`` is the seconds that MLflow's client takes for one trial; ``slots`` the cores.
+    trial a core; ``client`` is the seconds that MLflow's client takes for one trial; ``slots`` the cores.
     """
 
     trials: int

@@ -6,13 +6,14 @@ import contextlib
 import pickle
 import secrets
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, Listener
 
 from sweeps._batch import Outcome
-from sweeps._ledger import first_line
+from sweeps._ledger import LedgerError, first_line
 from sweeps._writers import Writer
 
 Answer = tuple[Exception, BaseException | None] | None
@@ -23,7 +24,7 @@ Answer = tuple[Exception, BaseException | None] | None
 class Place:
     """Where a :class:`Desk` is found, and the key without which it listens to nobody."""
 
-    address: str
+    address: str | tuple[str, int]
     key: str = field(repr=False)
 
 
@@ -33,18 +34,24 @@ class Desk:
     def __init__(self, writer: Writer) -> None:
         key = secrets.token_bytes(32)
         self._writer = writer
-        self._listener = Listener(authkey=key)  # a socket in a folder that only this user may enter
-        self.place = Place(str(self._listener.address), key.hex())
+        try:
+            self._listener = Listener(authkey=key)  # a socket in a folder that only this user may enter
+        except OSError:  # whose name is too long for a socket's, or which is full
+            self._listener = Listener(("127.0.0.1", 0), authkey=key)
+        self.place = Place(self._listener.address, key.hex())
         threading.Thread(target=self._serve, name="desk", daemon=True).start()
 
     def _serve(self) -> None:
         while True:
-            with (
-                contextlib.suppress(OSError, EOFError, AuthenticationError),  # whoever it was has gone
-                self._listener.accept() as visitor,
-            ):
-                while True:
-                    visitor.send(self._answer(visitor.recv()))
+            try:
+                with self._listener.accept() as visitor:
+                    while True:
+                        visitor.send(self._answer(visitor.recv()))
+            except (OSError, EOFError, AuthenticationError):  # whoever it was has gone
+                continue
+            except Exception:  # noqa: BLE001 - this visitor sees its line closed; were the desk to end, the next would wait for ever
+                with contextlib.suppress(OSError):  # the log's disk may be full
+                    traceback.print_exc()
 
     def _answer(self, outcomes: Sequence[Outcome]) -> Answer:
         try:
@@ -66,17 +73,27 @@ class DeskWriter:
         self._own: Writer | None = None
 
     def write(self, outcomes: Sequence[Outcome]) -> None:
-        """See :class:`sweeps._writers.Writer`. Raises what the desk's writer raised, or what opening the store did."""
+        """See :class:`sweeps._writers.Writer`. Raises what the desk's writer raised, or LedgerError where that is gone and
+        the store cannot be opened, now: whatever the reason, results wait for it.
+        """
         if self._own is None:
             try:
                 answer = self._ask(outcomes)
             except (OSError, EOFError, AuthenticationError):
-                self._own = self._open_store()
+                self._own = self._opened()
             else:
                 if answer is not None:
                     raise answer[0] from answer[1]
                 return
         self._own.write(outcomes)
+
+    def _opened(self) -> Writer:
+        try:
+            return self._open_store()
+        except LedgerError:
+            raise
+        except Exception as error:
+            raise LedgerError(first_line(error)) from error
 
     def _ask(self, outcomes: Sequence[Outcome]) -> Answer:
         if self._desk is None:

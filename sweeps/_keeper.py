@@ -77,7 +77,8 @@ class Keeper:
             kind, text = message
             if kind == "held":
                 self._opened.set()
-                return Place(**json.loads(text))
+                address, key = json.loads(text)
+                return Place(address if isinstance(address, str) else (address[0], address[1]), key)
             if kind == "refused":
                 raise LedgerError(text)
             note(text)
@@ -193,7 +194,7 @@ def main() -> None:
         lease, writer = _taken(uri, experiment, Holder(**me), lambda text: tell("note", text), stop)
     except LedgerError as refusal:
         return tell("refused", str(refusal))
-    tell("held", json.dumps(dataclasses.asdict(Desk(writer).place)))
+    tell("held", json.dumps(dataclasses.astuple(Desk(writer).place)))
     if reason := keep(lease, stop):
         tell("refused", reason)
     return None

@@ -21,7 +21,7 @@ from sweeps._tracking import Tracker
 from sweeps._writers import open_writer
 
 EXPERIMENT = "many"
-SPANS = ((0, 30), (0, 40), (20, 50), (0, 50))
+SPANS = ((0, 60), (0, 80), (40, 100), (0, 100))
 """Seeds of the trials that each process writes. Each trial is written by two to four of them."""
 ERRORS = ("database is locked", "deadlock", "OperationalError", "Traceback")
 
@@ -91,7 +91,7 @@ def runs_of(uri: str, experiment: str = EXPERIMENT) -> Mapping[str, str]:
     return found
 
 
-EXPECTED = {TrialConfig(seed=seed, epochs=10).id: "FINISHED" for seed in range(50)}
+EXPECTED = {TrialConfig(seed=seed, epochs=10).id: "FINISHED" for seed in range(100)}
 
 
 if __name__ == "__main__":

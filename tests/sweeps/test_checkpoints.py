@@ -24,7 +24,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 Rows = Callable[[str], Sequence[tuple[object, ...]]]
 
 LONG = ("--scale", "smoke", "--kinds", "dropout", "--strengths", "dropout=0.5", "--corruptions", "randY",
-        "--epochs", "800", "--device", "cpu", "--checkpoint-seconds", "0.2", "--address", "inline")  # fmt: skip
+        "--epochs", "1500", "--device", "cpu", "--cpus", "1", "--checkpoint-seconds", "0.2")  # fmt: skip
 
 
 @pytest.fixture(params=["folder", "memory"])
@@ -262,22 +262,25 @@ def killed_after_a_checkpoint(process: subprocess.Popen[str], here: Path, epochs
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("address", ["inline", ""])
 def test_a_driver_that_was_killed_goes_on_where_it_was_and_its_records_are_those_of_an_undisturbed_one(
-    start: Start, here: Path, rows: Rows
+    start: Start, here: Path, rows: Rows, address: str
 ) -> None:
-    """In one process; chaos.py does the same on a cluster."""
-    about = killed_after_a_checkpoint(start(*LONG), here, epochs=200)
+    way = ("--address", address) if address else ()
+    about = killed_after_a_checkpoint(start(*LONG, *way), here, epochs=200)
     assert about["version"] == fingerprint()
-    again = start(*LONG)
+    again = start(*LONG, *way)
     _, err = again.communicate(timeout=300)
     assert again.returncode == 0, err
     interrupted = measured(rows)
     resumed = rows("select value from latest_metrics where key = 'resumed_epoch'")
     assert len(resumed) == len(about["trials"])
-    assert all(value == about["epoch"] for (value,) in resumed)
+    assert all(
+        value >= about["epoch"] for (value,) in resumed
+    )  # Ray's workers outlive the driver by a moment
     assert list(here.glob("checkpoints/*")) == []
     (here / "mlflow.db").unlink()
-    undisturbed = start(*LONG)
+    undisturbed = start(*LONG, "--address", "inline")
     undisturbed.communicate(timeout=300)
     assert undisturbed.returncode == 0
     assert interrupted == measured(rows)

@@ -148,16 +148,16 @@ def test_a_run_that_another_ends_while_a_transaction_is_open_leaves_one(
 def test_a_database_that_fails_and_comes_back_loses_nothing(database: str, postgresql: PostgreSQL) -> None:
     tracker = Tracker(lambda: open_writer(database, EXPERIMENT))
     tracker.open()
-    for seed in range(25):
+    for seed in range(50):
         tracker.submit([outcome(seed)])
     postgresql.stop("immediate")
-    for seed in range(25, 50):
+    for seed in range(50, 100):
         tracker.submit([outcome(seed)])
     time.sleep(2)
     assert tracker.tally().trouble
     postgresql.start()
     tally = tracker.close(60)
-    assert (tally.finished, tally.lost) == (50, ())
+    assert (tally.finished, tally.lost) == (100, ())
     assert runs_of(database) == EXPECTED
 
 

@@ -14,11 +14,11 @@ from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 from sqlalchemy.exc import DBAPIError
 
 from memory_study.config import TrialConfig
-from sweeps import _keeper
+from sweeps import _keeper, _tracking
 from sweeps._batch import Outcome
 from sweeps._desk import Desk, DeskWriter, Place
-from sweeps._ledger import read_ledger
-from sweeps._tracking import _is_hopeless
+from sweeps._ledger import LedgerError, read_ledger
+from sweeps._tracking import Tracker, _is_hopeless
 from sweeps._writers import Writer, open_writer
 
 Trials = Callable[[int], tuple[TrialConfig, ...]]
@@ -33,7 +33,7 @@ class FakeWriter:
     def write(self, outcomes: Sequence[Outcome]) -> None:
         if self.error is not None:
             raise self.error
-        self.written += [o.config.id for o in outcomes]
+        self.written += [o.config.id for o in outcomes if isinstance(o, Outcome)]
 
 
 def never() -> Writer:
@@ -117,3 +117,74 @@ def test_once_the_keeper_is_killed_results_are_written_without_it(
         for trial in trials(3):
             writer.write([outcome(trial)])
     assert read_ledger(uri, "x").finished == {trial.id for trial in trials(3)}
+
+
+def gone(tmp_path: Path) -> Place:
+    return Place(str(tmp_path / "nobody"), "00")
+
+
+@pytest.mark.parametrize("error", [LedgerError("away"), OSError("disk full"), RuntimeError("anything")])
+def test_a_store_that_cannot_be_opened_without_the_desk_is_tried_again(
+    trials: Trials, outcome: Outcomes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr(_tracking, "FIRST_WAIT", 0.01)
+    away, writer = [error, error], FakeWriter()
+
+    def open_store() -> Writer:
+        if away:
+            raise away.pop()
+        return writer
+
+    tracker = Tracker(lambda: DeskWriter(gone(tmp_path), open_store))
+    tracker.start()
+    tracker.submit([outcome(t) for t in trials(3)])
+    tally = tracker.close(10)
+    assert (tally.finished, tally.lost) == (3, ())
+    assert writer.written == [t.id for t in trials(3)]
+
+
+def test_a_store_that_stays_away_is_told_and_the_tracker_can_be_closed(
+    trials: Trials, outcome: Outcomes, tmp_path: Path
+) -> None:
+    def open_store() -> Writer:
+        raise RuntimeError("away for good")
+
+    tracker = Tracker(lambda: DeskWriter(gone(tmp_path), open_store))
+    tracker.start()
+    tracker.submit([outcome(t) for t in trials(3)])
+    tally = tracker.close(0.3)
+    assert (tally.finished, tally.waiting, tally.lost) == (0, 3, ())
+    assert "away for good" in tally.trouble
+
+
+def explode() -> None:
+    raise ImportError("no such class here")
+
+
+class Unreadable:
+    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
+        return explode, ()
+
+
+def test_a_visitor_who_cannot_be_understood_keeps_nobody_else_waiting(
+    trials: Trials, outcome: Outcomes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    writer, own = FakeWriter(), FakeWriter()
+    desk = Desk(writer)
+    strange = DeskWriter(desk.place, lambda: own)
+    strange.write([Unreadable()])  # type: ignore[list-item]
+    DeskWriter(desk.place, never).write([outcome(trials(1)[0])])
+    assert writer.written == [trials(1)[0].id]
+    assert "no such class here" in capsys.readouterr().err
+
+
+def test_a_temporary_folder_with_a_long_name_is_no_obstacle(
+    tmp_path: Path, trials: Trials, outcome: Outcomes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / ("x" * 120)
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    with _keeper.kept(uri, "x") as keeper:
+        DeskWriter(keeper.wait(print), never).write([outcome(trials(1)[0])])
+    assert len(read_ledger(uri, "x").finished) == 1

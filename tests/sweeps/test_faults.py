@@ -158,7 +158,7 @@ def test_a_trial_that_takes_its_worker_down_every_time_fails_alone(
     import sqlite3
 
     path = patched("memory_study.run", DEADLY)
-    process = start(*SMOKE, "--cpus", "1", "--max-cohort", "2", PYTHONPATH=path)
+    process = start(*SMOKE, "--cpus", "2", "--max-cohort", "4", PYTHONPATH=path)
     out, err = process.communicate(timeout=800)
     assert process.returncode == 1, out + err
     assert "dropout 0.5 · real · seed 0: its worker died 3 times" in out

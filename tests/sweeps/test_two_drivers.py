@@ -116,7 +116,7 @@ def test_of_two_drivers_with_a_ray_each_one_goes_on(one_goes_on: Check, here: Pa
 
 @pytest.mark.slow
 def test_of_two_drivers_on_one_server_one_goes_on(one_goes_on: Check, server: Server) -> None:
-    one_goes_on(server.uri, "--address", "inline")
+    one_goes_on(server.uri, "--cpus", "1")
 
 
 @pytest.mark.slow
