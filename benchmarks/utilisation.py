@@ -8,7 +8,8 @@ Simulated: one Ray of this machine declares a GPU for each node, and a task hold
 train. Everything else is what a sweep does: Ray Tune, placement, the tracker, one run a trial in a SQLite store. *Whole* is
 the share of the nodes' time, from the first task's start to the last one's end, in which tasks ran. On this machine all
 nodes start their processes on the same few cores, which takes 40 s for 64 and is no property of a cluster; *steady*
-leaves that and the end out: from when every node has had a task until the last task is handed out.
+leaves that and the end out: from when every node has had a task until the last task is handed out. *Processes* is how
+many trained: as many as nodes, unless some were ended before their first task, or none of a node's came so far.
 
 The last line printed is one JSON object.
 """
@@ -16,6 +17,7 @@ The last line printed is one JSON object.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import sys
 import tempfile
@@ -27,7 +29,7 @@ from unittest import mock
 
 from memory_study.cohort import Cohort
 from memory_study.config import TrialConfig
-from memory_study.record import Record
+from memory_study.record import Record, Tag
 from sweeps._batch import outcomes
 from sweeps._job import Job
 from sweeps._log import quiet, silence_ray
@@ -37,9 +39,12 @@ SHORT = ((1.0, 40), (3.0, 15), (10.0, 6))
 WORK = {4: SHORT, 16: SHORT, 64: ((10.0, 6), (30.0, 6), (60.0, 5))}
 """By number of nodes, seconds of a task and how many each node gets. Shorter tasks than the start of all processes takes
 fill no 64 nodes of one machine: see docs/reliability.md."""
-QUICK = {2: ((0.5, 4),)}
+QUICK = {4: ((0.5, 20),)}
 EXPERIMENT = "utilisation"
 Interval = tuple[float, float]
+_RUNS = """
+select start_time, end_time, t.value from runs r join tags t on t.run_uuid = r.run_uuid and t.key = :device
+"""
 
 
 def asleep(config: Mapping[str, Any], job: Job, tracker: Any, assigned: None) -> None:
@@ -53,11 +58,12 @@ def asleep(config: Mapping[str, Any], job: Job, tracker: Any, assigned: None) ->
     time.sleep(task.seconds)
     records = [Record(trial.id, {}, {}) for trial in left]
     end = int(time.time() * 1000)
-    ActorSink(tracker).submit(outcomes(Cohort(left), records, [], job.tags, (start, end)))
+    tags = {**job.tags, Tag.DEVICE: f"process {os.getpid()}"}
+    ActorSink(tracker).submit(outcomes(Cohort(left), records, [], tags, (start, end)))
 
 
-def measure(nodes: int, seconds: float, tasks_a_node: int, folder: Path) -> list[Interval]:
-    """When each task began and ended, in seconds of the epoch."""
+def measure(nodes: int, seconds: float, tasks_a_node: int, folder: Path) -> tuple[list[Interval], int]:
+    """When each task began and ended, in seconds of the epoch, and the number of processes that trained."""
     import ray
 
     from sweeps import _launch
@@ -80,7 +86,8 @@ def measure(nodes: int, seconds: float, tasks_a_node: int, folder: Path) -> list
     assert not lost
     assert tally.finished == len(tasks)
     with sqlite3.connect(store) as connection:
-        return [(a / 1000, b / 1000) for a, b in connection.execute("select start_time, end_time from runs")]
+        rows = connection.execute(_RUNS, {"device": str(Tag.DEVICE)}).fetchall()
+    return [(start / 1000, end / 1000) for start, end, _ in rows], len({process for _, _, process in rows})
 
 
 def utilisation(intervals: Sequence[Interval], nodes: int) -> tuple[float, float, float]:
@@ -103,19 +110,20 @@ def main(arguments: Sequence[str]) -> int:
     quick = "--quick" in arguments
     silence_ray()
     results = {}
-    print("nodes  task    tasks   whole  steady  tasks/s  at most")
+    print("nodes  task    tasks  processes   whole  steady  tasks/s  at most")
     with tempfile.TemporaryDirectory() as name:
         for nodes, work in (QUICK if quick else WORK).items():
             for seconds, tasks in work:
                 with quiet(Path(name) / "log"):
-                    intervals = measure(nodes, seconds, tasks, Path(name))
+                    intervals, processes = measure(nodes, seconds, tasks, Path(name))
                 whole, steady, rate = utilisation(intervals, nodes)
                 print(
-                    f"{nodes:5}  {seconds:3.0f} s  {len(intervals):6}  {whole:6.1%}  {steady:6.1%}  "
+                    f"{nodes:5}  {seconds:3.0f} s  {len(intervals):6}  {processes:9}  {whole:6.1%}  {steady:6.1%}  "
                     f"{rate:7.2f}  {nodes / seconds:7.2f}",
                     flush=True,
                 )
-                results[f"{nodes} nodes, {seconds:g} s"] = {"whole": whole, "steady": steady, "tasks_s": rate}
+                row = {"processes": processes, "whole": whole, "steady": steady, "tasks_s": rate}
+                results[f"{nodes} nodes, {seconds:g} s"] = row
     print(json.dumps(results))
     return 0
 

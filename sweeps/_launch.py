@@ -32,6 +32,7 @@ from sweeps._machine import cluster, this_machine
 from sweeps._options import Settings
 from sweeps._pack import Machine, Task
 from sweeps._progress import shown
+from sweeps._reuse import choose_trial_to_run
 from sweeps._tracking import Tally
 from sweeps._worker import TrackerActor, other_code, run_task
 
@@ -210,7 +211,11 @@ def _go_on(task: Task, left: Sequence[TrialConfig], job: Job) -> list[Task]:
 def _fit(tasks: Sequence[Task], job: Job, tracker: Any) -> list[tuple[Task, str]]:
     """One round of Ray Tune; the tasks that ended in an error, and what Ray says of it."""
     from ray import tune
+    from ray.tune import schedulers
 
+    fifo: Any = schedulers.FIFOScheduler
+    scheduler = fifo()
+    scheduler.choose_trial_to_run = choose_trial_to_run
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(16, len(tasks)))  # how far an autoscaler sees
     # Tune unpickles the trainable, with all that its functions close over, for every task: .37 s a task at 10,000
     # trials if it held them. So each task's needs are in its own config, and its trials with the tracker.
@@ -223,7 +228,7 @@ def _fit(tasks: Sequence[Task], job: Job, tracker: Any) -> list[tuple[Task, str]
         tuner = tune.Tuner(
             trainable,
             param_space={"task": tune.grid_search(configs)},
-            tune_config=tune.TuneConfig(reuse_actors=True),
+            tune_config=tune.TuneConfig(reuse_actors=True, scheduler=scheduler),
             run_config=tune.RunConfig(
                 storage_path=folder, verbose=0, failure_config=tune.FailureConfig(max_failures=RETRIES)
             ),

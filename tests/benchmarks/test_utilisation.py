@@ -29,11 +29,12 @@ def test_a_start_one_after_the_other_counts_in_the_whole_and_not_in_the_steady_s
 
 
 @pytest.mark.slow
-def test_it_runs() -> None:
+def test_each_node_gets_to_train_though_tasks_end_sooner_than_processes_start() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.utilisation", "--quick"],
         cwd=ROOT, capture_output=True, text=True, timeout=240, check=True,
     )  # fmt: skip
-    (shares,) = json.loads(done.stdout.splitlines()[-1]).values()
-    assert 0 < shares["whole"] <= 1
-    assert 0 < shares["steady"] <= 1
+    (row,) = json.loads(done.stdout.splitlines()[-1]).values()
+    assert row["processes"] == 4
+    assert 0 < row["whole"] <= 1
+    assert 0 < row["steady"] <= 1
