@@ -32,7 +32,7 @@ from sqlalchemy import Table, insert, select, text, update
 from memory_study.record import Tag
 from sweeps._batch import Outcome
 from sweeps._ledger import RANK
-from sweeps._writers import files_of, metrics_of, precedence
+from sweeps._writers import artifact_errors, files_of, metrics_of, precedence
 
 Rows = dict[Any, list[dict[str, Any]]]
 """Rows to insert, by model, in an order that satisfies foreign keys."""
@@ -180,7 +180,7 @@ class TableWriter:
     def _upload(self, run: _Run) -> None:
         if run.uploaded:
             return
-        with files_of(run.outcome.record) as files:
+        with files_of(run.outcome.record) as files, artifact_errors():
             for path, folder in files:
                 repository: Any = get_artifact_repository(self._location(run.id))
                 repository.log_artifact(path, folder)

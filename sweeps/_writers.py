@@ -23,12 +23,15 @@ import numpy as np
 from memory_study.record import SCHEMA, Record, Tag
 from sweeps._alone import alone
 from sweeps._batch import Outcome
+from sweeps._isolate import one_line
 from sweeps._ledger import (
     RANK,
     LedgerError,
+    StoreAwayError,
     check_active,
     check_schema,
     first_line,
+    is_server,
     sqlite_path,
     without_password,
 )
@@ -67,7 +70,7 @@ def open_writer(uri: str, experiment: str) -> Writer:
     """
     with alone(uri):
         client, experiment_id = _open(uri, experiment)
-    if uri.startswith(("http://", "https://")):
+    if is_server(uri):
         return ClientWriter(client, experiment_id, REQUESTS_AT_ONCE)
     from sweeps._tables import TableWriter, tables_are_known
 
@@ -94,9 +97,22 @@ def store_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError) as error:
-        raise LedgerError(
+        raise StoreAwayError(
             f"tracking store {without_password(uri)} cannot be used ({first_line(error)}); mend it, or name another"
         ) from error
+
+
+@contextlib.contextmanager
+def artifact_errors() -> Iterator[None]:
+    """Turns what object stores raise (each has errors of its own) into an OSError, so that it is tried again."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (OSError, MlflowException):
+        raise
+    except Exception as error:
+        raise OSError(f"the run's files cannot be stored: {one_line(error)}") from error
 
 
 def _open(uri: str, experiment: str) -> tuple[Any, str]:
@@ -195,7 +211,7 @@ class ClientWriter:
         self._client.log_batch(run_id, metrics[:MOST_PER_CALL], params)
         for first in range(MOST_PER_CALL, len(metrics), MOST_PER_CALL):
             self._client.log_batch(run_id, metrics[first : first + MOST_PER_CALL])
-        with files_of(outcome.record) as files:
+        with files_of(outcome.record) as files, artifact_errors():
             for path, folder in files:
                 self._client.log_artifact(run_id, path, folder)
         self._client.set_terminated(run_id, outcome.status, outcome.end)
