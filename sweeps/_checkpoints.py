@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.metadata
 import json
 import sys
 import time
 import traceback
 import uuid
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
@@ -37,6 +38,13 @@ class Kept:
     name: str
     trials: frozenset[str]
     epoch: int
+    on: str = field(default="", compare=False)
+    """See :func:`training_on`."""
+
+
+def training_on(gpu: bool) -> str:
+    """What a training must share from its first epoch to its last, besides the code: torch, and the type of device."""
+    return f"torch {importlib.metadata.version('torch')} on {'cuda' if gpu else 'cpu'}"
 
 
 class Folder:
@@ -89,9 +97,14 @@ class Folder:
             return None
         return state
 
-    def write(self, name: str, trials: Iterable[str], epoch: int, state: bytes) -> None:
-        """Keep a state in place of the one before it."""
-        about = {"version": fingerprint(), "trials": sorted(trials), "epoch": epoch}
+    def write(self, name: str, trials: Iterable[str], epoch: int, state: bytes, gpu: bool = False) -> None:
+        """Keep a state in place of the one before it; ``gpu`` if it was trained on one."""
+        about = {
+            "version": fingerprint(),
+            "on": training_on(gpu),
+            "trials": sorted(trials),
+            "epoch": epoch,
+        }
         self._write(self._state(name), state)
         self._write(self._about(name), json.dumps(about).encode())
 
@@ -106,8 +119,8 @@ class Folder:
         with _logged():
             self.remove(name)
 
-    def resumable(self, finished: Container[str]) -> list[Kept]:
-        """The cohorts to go on with.
+    def resumable(self, finished: Container[str], gpu: bool = False) -> list[Kept]:
+        """The cohorts to go on with, on GPUs or on CPUs; those of the other kind stay where they are.
 
         Others are deleted: other versions' states, those whose trials are all finished, and what a process left that died
         while it wrote.
@@ -121,7 +134,7 @@ class Folder:
                     self.remove(kept.name)
         with _logged():
             self._remove_leftovers()
-        return found
+        return [kept for kept in found if kept.on == training_on(gpu)]
 
     def _remove_leftovers(self) -> None:
         files = self._files
@@ -136,12 +149,13 @@ class Folder:
                 if time.time() - files.modified(file).timestamp() > LEFTOVER_SECONDS:
                     files.rm_file(file)
 
-    def furthest(self, names: Iterable[str], trials: Iterable[str]) -> int:
+    def furthest(self, names: Iterable[str], trials: Iterable[str], gpu: bool = False) -> int:
         """Epochs behind the furthest of these checkpoints that ``trials`` can go on from; 0 where there is none."""
         epochs = [0]
         with _logged():
             for kept, version in filter(None, map(self._about_cohort, names)):
-                if version == fingerprint() and kept.trials.issuperset(trials):
+                fits = version == fingerprint() and kept.on == training_on(gpu)
+                if fits and kept.trials.issuperset(trials):
                     epochs.append(kept.epoch)
         return max(epochs)
 
@@ -156,7 +170,7 @@ class Folder:
         """What is kept of a cohort with the version of the code that kept it, "" where that cannot be read."""
         try:
             about: dict[str, Any] = json.loads(self._files.cat_file(self._inner(self._about(name))))
-            return Kept(name, frozenset(about["trials"]), about["epoch"]), about["version"]
+            return Kept(name, frozenset(about["trials"]), about["epoch"], about["on"]), about["version"]
         except FileNotFoundError:  # or its results have just arrived
             return None
         except (ValueError, KeyError, TypeError):  # a machine died while it wrote
@@ -166,12 +180,13 @@ class Folder:
     def _files(self) -> Any:
         import fsspec
 
-        return fsspec.core.url_to_fs(self.path)[0]
+        # Workers and tracker write from other processes: what was listed once says nothing of what is there.
+        return fsspec.core.url_to_fs(self.path, use_listings_cache=False)[0]
 
     def _inner(self, path: str) -> str:
         import fsspec
 
-        return str(fsspec.core.url_to_fs(path)[1])
+        return str(fsspec.core.url_to_fs(path, use_listings_cache=False)[1])
 
     def _state(self, name: str) -> str:
         return f"{self.path}/{name}.state"
@@ -216,9 +231,14 @@ def _remove_if_empty(folder: Path) -> None:
 class CohortCheckpoints:
     """The checkpoints of one cohort in training, by time. A folder that cannot be used costs no result: it is logged."""
 
-    def __init__(self, folder: Folder, names: Sequence[str], trials: Iterable[str], every: float) -> None:
-        """Keep the state of ``trials`` under the first of ``names`` every so many seconds; the others may have one, too."""
-        self._folder, self._names, self._trials = folder, names, tuple(trials)
+    def __init__(
+        self, folder: Folder, names: Sequence[str], trials: Iterable[str], every: float, gpu: bool = False
+    ) -> None:
+        """Keep the state of ``trials`` under the first of ``names`` every so many seconds; the others may have one, too.
+
+        ``gpu`` if they train on one.
+        """
+        self._folder, self._names, self._trials, self._gpu = folder, names, tuple(trials), gpu
         self._every = self._wait = every
         self._last = time.monotonic()
 
@@ -236,7 +256,7 @@ class CohortCheckpoints:
         if began - self._last < self._wait:
             return
         with _logged():
-            self._folder.write(self._names[0], self._trials, epoch, state())
+            self._folder.write(self._names[0], self._trials, epoch, state(), self._gpu)
         self._last = time.monotonic()
         self._wait = max(self._every, LEAST_RATIO * (self._last - began))
 

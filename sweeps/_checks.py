@@ -16,7 +16,7 @@ from memory_study.datasets import DatasetInfo
 from sweeps._checkpoints import Folder
 from sweeps._isolate import one_line
 from sweeps._ledger import sqlite_path
-from sweeps._options import Settings
+from sweeps._options import GPUS, WHERE, Settings
 
 CONNECT_SECONDS = 3.0
 
@@ -49,6 +49,9 @@ def settings_problems(settings: Settings) -> Iterator[str]:
         )
     if settings.price_per_hour is not None and not settings.dry_run:
         yield "--price-per-hour only changes what --dry-run prints; add --dry-run"
+    for name, value, allowed in (("DEVICE", settings.device, WHERE), ("GPU", settings.gpu, ("", *GPUS))):
+        if value not in allowed:  # a flag's value has been looked at
+            yield f"$MEMORY_STUDY_{name} {value!r} is not known; choose from {', '.join(filter(None, allowed))}"
     yield from _folder_problems("--log-dir", settings.log_dir)
     yield from _folder_problems("--data-dir", settings.data_dir)
     yield from _store_problems(settings.tracking_uri)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import shlex
 import sys
@@ -77,12 +78,13 @@ def _main(sweep: Sweep, argv: Sequence[str]) -> int:
         raise InputError(problems)
 
     def packed(todo: Todo, machine: Machine) -> tuple[Task, ...]:
-        return _pack(question, todo, settings, machine, folder.resumable(ledger.finished) if folder else ())
+        kept = folder.resumable(ledger.finished, machine.device.is_gpu) if folder else ()
+        return _pack(question, todo, settings, machine, kept)
 
     work: Work = Planned(todo, packed)
     if sweep.rounds is not None:
         archive = Archive(settings.tracking_uri, settings.experiment)
-        work = Search(sweep.rounds(question.options, archive), packed, settings)
+        work = Search(functools.partial(sweep.rounds, question.options, archive), packed, settings)
     command = without_password(shlex.join(["python", "-m", f"sweeps.{sweep.name}", *argv]))
     return execute(sweep.name, work, question.location, settings, command)
 

@@ -35,14 +35,20 @@ FINISHED, SOME_FAILED = 0, 1
 def execute(sweep: str, work: Work, location: Path, settings: Settings, command: str) -> int:
     """Do ``work`` and print how it went; ``command`` is what goes on with it. Returns the exit code.
 
-    ``location`` holds the data set. Raises :class:`InputError` for a store, a log or a cluster that refuses.
+    ``location`` holds the data set. Raises :class:`InputError` for a store, a log or a cluster that refuses; if it took some
+    results before, it is told how it went all the same.
     """
     started = time.monotonic()
     ended: list[Tally] = []
     log = log_file(settings.log_dir, sweep)
-    code = 0
+    code, refusal = 0, None
     if work.title:
-        code = _run(_job(sweep, location, settings), work, settings, log, ended)
+        try:
+            code = _run(_job(sweep, location, settings), work, settings, log, ended)
+        except InputError as error:
+            if not (ended and ended[0].finished):
+                raise
+            refusal = error
         if settings.checkpoints:
             settings.checkpoints.leave()
     todo = work.todo
@@ -52,6 +58,8 @@ def execute(sweep: str, work: Work, location: Path, settings: Settings, command:
         print(line)  # noqa: T201
     if work.title:
         print(_report.log_line(log))  # noqa: T201
+    if refusal:
+        raise refusal
     some_failed = missing or tally.failed or tally.lost or todo.failed
     return code or (SOME_FAILED if some_failed else FINISHED)
 

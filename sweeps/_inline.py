@@ -8,20 +8,15 @@ from typing import TextIO
 from sweeps._job import Job, train
 from sweeps._pack import Task
 from sweeps._progress import shown
-from sweeps._tracking import Tally, Tracker
+from sweeps._tracking import IMPATIENCE_SECONDS, PATIENCE_SECONDS, Tally, Tracker
 from sweeps._writers import open_writer
-
-PATIENCE_SECONDS = 600.0
-"""How long to wait for a store that takes nothing, once training is over."""
-IMPATIENCE_SECONDS = 10.0
-"""The same after Ctrl-C."""
 
 
 def run(rounds: Iterable[Sequence[Task]], job: Job, threads: int, screen: TextIO, ended: list[Tally]) -> None:
     """Train all tasks, round by round; ``ended`` gets the last tally, after Ctrl-C too.
 
     The next round is asked for once the results of the last one are in the store; where that takes nothing for
-    :data:`PATIENCE_SECONDS`, there is no next one. Raises LedgerError if the store refuses.
+    :data:`sweeps._tracking.PATIENCE_SECONDS`, there is no next one. Raises LedgerError if the store refuses.
     """
     tracker = Tracker(lambda: open_writer(job.tracking_uri, job.experiment), written=job.stored)
     tracker.open()

@@ -6,6 +6,7 @@ import contextlib
 import platform
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,9 +43,14 @@ class Job:
     checkpoint_seconds: float = 0.0
 
     def stored(self, batch: Sequence[Outcome]) -> None:
-        """These are in the store: nobody needs their cohorts' checkpoints any more, and they say what a GPU has to hold."""
-        for cohort in {outcome.tags[Tag.COHORT] for outcome in batch}:
-            if self.checkpoints is not None:
+        """These are in the store: nobody needs their cohorts' checkpoints any more, and they say what a GPU has to hold.
+
+        A cohort that comes in parts keeps its own until the driver ends: what is not written may have to be trained again.
+        """
+        sizes = {outcome.tags[Tag.COHORT]: int(outcome.tags[Tag.COHORT_SIZE]) for outcome in batch}
+        arrived = Counter(outcome.tags[Tag.COHORT] for outcome in batch)
+        for cohort, size in sizes.items():
+            if self.checkpoints is not None and arrived[cohort] >= size:
                 self.checkpoints.forget(cohort)
         try:
             _peaks.note(batch)
@@ -52,10 +58,10 @@ class Job:
             with contextlib.suppress(OSError):  # the log's disk may be full
                 sys.stderr.write(f"the memory that cohorts took cannot be kept: {one_line(error)}\n")
 
-    def epoch_of(self, names: Sequence[str], trials: Sequence[TrialConfig]) -> int:
+    def epoch_of(self, names: Sequence[str], trials: Sequence[TrialConfig], gpu: bool = False) -> int:
         """Epochs that need not be trained again, because one of the checkpoints ``names`` holds ``trials`` after them."""
         folder = self.checkpoints
-        return folder.furthest(names, [trial.id for trial in trials]) if folder is not None else 0
+        return folder.furthest(names, [trial.id for trial in trials], gpu) if folder is not None else 0
 
 
 class NodeError(Exception):
@@ -92,7 +98,7 @@ def train(cohort: Cohort, job: Job, sink: Sink, gpu: float = 1.0, kept: Sequence
             device=device,
             keep_models=job.save_models,
             heartbeat=beat,
-            checkpoints=_checkpoints(job, (part.id, *kept), part),
+            checkpoints=_checkpoints(job, (part.id, *kept), part, device == "cuda"),
         )
 
     def recover() -> None:
@@ -142,11 +148,11 @@ def check_node(config: TrialConfig, job: Job, gpu: float) -> None:
         raise NodeError(f"cannot load the data ({one_line(error)})") from error
 
 
-def _checkpoints(job: Job, names: Sequence[str], part: Cohort) -> CohortCheckpoints | None:
+def _checkpoints(job: Job, names: Sequence[str], part: Cohort, gpu: bool) -> CohortCheckpoints | None:
     if job.checkpoints is None:
         return None
     trials = [config.id for config in part.configs]
-    return CohortCheckpoints(job.checkpoints, names, trials, job.checkpoint_seconds)
+    return CohortCheckpoints(job.checkpoints, names, trials, job.checkpoint_seconds, gpu)
 
 
 def pick_device(wanted: str, gpu: float) -> str:

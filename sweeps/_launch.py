@@ -25,7 +25,6 @@ from memory_study.record import Tag
 from sweeps._batch import outcomes
 from sweeps._desk import Place
 from sweeps._flags import InputError
-from sweeps._inline import IMPATIENCE_SECONDS, PATIENCE_SECONDS
 from sweeps._isolate import Failure
 from sweeps._job import Job
 from sweeps._machine import cluster, this_machine
@@ -33,7 +32,7 @@ from sweeps._options import Settings
 from sweeps._pack import Machine, Task
 from sweeps._progress import shown
 from sweeps._reuse import choose_trial_to_run
-from sweeps._tracking import Tally
+from sweeps._tracking import IMPATIENCE_SECONDS, PATIENCE_SECONDS, Tally
 from sweeps._worker import TrackerActor, other_code, run_task
 
 RETRIES = 2
@@ -41,6 +40,10 @@ RETRIES = 2
 
 NODE_SECONDS = 120.0
 """For all nodes to say what code they have: a new one starts a process and unpacks it first. Tasks ask once more."""
+
+NO_GPU = (
+    "the cluster has no GPU at the moment, so its CPUs train; to have it start GPUs: --device cuda --gpu TYPE"
+)
 
 OBJECT_STORE_BYTES = 200 * 2**20
 """Of a local Ray: cohorts and records are small."""
@@ -57,11 +60,13 @@ def run(
     """Train all tasks of ``make_rounds`` on Ray; ``ended`` gets the last tally, after Ctrl-C too.
 
     The next round is asked for once the results of the last one are in the store; where that takes nothing for
-    :data:`PATIENCE_SECONDS`, there is no next one.
+    :data:`sweeps._tracking.PATIENCE_SECONDS`, there is no next one.
     Raises :class:`LedgerError` where the store refuses, :class:`InputError` where there is no such cluster.
     """
     try:
         machine = _start_ray(settings, job)
+        if settings.address and settings.device == "auto" and not machine.device.is_gpu:
+            print(NO_GPU, file=screen, flush=True)
         tracker = _start_tracker(job, wait_for_store())
         patience = IMPATIENCE_SECONDS
         try:
@@ -179,15 +184,21 @@ def _last_known(tracker: Any) -> Callable[[], Tally]:
 
 
 def _train(tasks: Sequence[Task], job: Job, tracker: Any) -> None:
-    """Run tasks until each trial has an outcome: see :func:`_go_on` for a task that was lost in all its retries."""
+    """Run tasks until each trial has an outcome: see :func:`_go_on` for a task that was lost in all its retries.
+
+    Where a node was to blame, the task goes on as it is, until no node has trained any task of a round.
+    """
     while tasks:
         lost = _fit(tasks, job, tracker)
-        if lost:
-            _refuse(ray.get(tracker.unfit.remote()))
+        refused = ray.get(tracker.refused.remote()) if lost else {}
+        if lost and all(task.cohort.id in refused for task in tasks):
+            _refuse(refused.values())
         tasks = []
         for task, reason in lost:
             left = ray.get(tracker.unseen.remote(task.cohort.configs))
-            if left:
+            if left and task.cohort.id in refused:
+                tasks.append(task.rest(left))
+            elif left:
                 further = _go_on(task, left, job)
                 tasks += further
                 if not further:
@@ -202,7 +213,7 @@ def _go_on(task: Task, left: Sequence[TrialConfig], job: Job) -> list[Task]:
     halves.
     """
     rest = task.rest(left)
-    epoch = job.epoch_of(rest.checkpoints, left)
+    epoch = job.epoch_of(rest.checkpoints, left, gpu=task.gpu > 0)
     if epoch > task.epoch or len(left) < len(task.cohort.configs):
         return [replace(rest, epoch=max(epoch, task.epoch))]
     return task.halves(left) if len(left) > 1 else []

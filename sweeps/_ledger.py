@@ -37,25 +37,23 @@ class LedgerError(Exception):
     """The store cannot be read as one of ours; one line with the next step."""
 
 
+class StoreAwayError(LedgerError):
+    """It does not answer, or not as it should: that may pass."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the store holds of a trial. ``stale`` are runs that do not count: failed, interrupted, or second
-    ones.
-    """
+    """What the store holds of a trial: the run that counts."""
 
     status: str
     run_id: str
-    stale: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Entries by trial id. ``schema`` is the experiment's tag, "" where it has none; ``exists`` if there is
-    one.
-    """
+    """Entries by trial id."""
 
     entries: Mapping[str, Entry]
-    exists: bool = False
 
     @property
     def finished(self) -> frozenset[str]:
@@ -80,13 +78,8 @@ def merge(rows: Iterable[tuple[str, str, str]]) -> dict[str, Entry]:
     """Entries from rows of trial id, status and run id."""
     found: dict[str, Entry] = {}
     for trial, status, run_id in rows:
-        entry = Entry(status, run_id)
-        if (known := found.get(trial)) is not None:
-            best, other = (
-                (entry, known) if RANK.get(status, 0) > RANK.get(known.status, 0) else (known, entry)
-            )
-            entry = Entry(best.status, best.run_id, (*known.stale, other.run_id))
-        found[trial] = entry
+        if trial not in found or RANK.get(status, 0) > RANK.get(found[trial].status, 0):
+            found[trial] = Entry(status, run_id)
     return found
 
 
@@ -145,7 +138,7 @@ def _file(file: Path) -> Iterator[Read]:
     try:
         yield lambda query, values: connection.execute(query, values).fetchall()
     except sqlite3.Error as error:
-        raise LedgerError(
+        raise StoreAwayError(
             f"{file} is not an MLflow store that can be read ({error}); give --tracking-uri another file, "
             "or bring an older store up to date with: mlflow db upgrade"
         ) from None
@@ -167,7 +160,7 @@ def _database(uri: str) -> Iterator[Read | None]:
                 return
             yield lambda query, values: connection.execute(sqlalchemy.text(query), values).fetchall()
     except sqlalchemy.exc.SQLAlchemyError as error:
-        raise LedgerError(
+        raise StoreAwayError(
             f"tracking store {without_password(uri)} cannot be read ({first_line(error)}); check it, then run again"
         ) from None
 
@@ -187,7 +180,7 @@ def _read_tables(read: Read, experiment: str) -> Ledger:
     runs = read(_COUNT, {"experiment": identifier})[0][0]
     check_schema(experiment, schema[0][0] if schema else None, bool(runs))
     rows = read(_RUNS, {"key": str(Tag.TRIAL), "experiment": identifier})
-    return Ledger(merge(tuple(row) for row in rows), exists=True)
+    return Ledger(merge(tuple(row) for row in rows))
 
 
 def check_active(experiment: str, stage: str) -> None:
@@ -203,7 +196,7 @@ def _read_with_client(uri: str, experiment: str) -> Ledger:
     rows = trials_on_server(uri, experiment, lambda run: (run.info.status, run.info.run_id))
     if rows is None:
         return Ledger({})
-    return Ledger(merge((trial, *row) for trial, row in rows), exists=True)
+    return Ledger(merge((trial, *row) for trial, row in rows))
 
 
 def trials_on_server(uri: str, experiment: str, of: Callable[[Any], T]) -> list[tuple[str, T]] | None:
@@ -230,7 +223,7 @@ def trials_on_server(uri: str, experiment: str, of: Callable[[Any], T]) -> list[
             if not token:
                 break
     except MlflowException as error:
-        raise LedgerError(
+        raise StoreAwayError(
             f"tracking store {without_password(uri)} cannot be read ({first_line(error)}); check it, then run again"
         ) from None
     check_schema(experiment, found.tags.get(Tag.SCHEMA), has_runs)

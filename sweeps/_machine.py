@@ -58,7 +58,15 @@ def gpus() -> list[Device]:
     rows = [line.rsplit(",", 1) for line in listed.stdout.splitlines() if "," in line]
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     rows = rows if visible is None else rows[: len([v for v in visible.split(",") if v.strip()])]
-    return [_known(name, float(mebibytes) * 2**20) for name, mebibytes in rows]
+    return [_known(name, _bytes(mebibytes)) for name, mebibytes in rows]
+
+
+def _bytes(mebibytes: str) -> float | None:
+    """None where nvidia-smi has no such figure: a GPU that shares its machine's memory."""
+    try:
+        return float(mebibytes) * 2**20
+    except ValueError:
+        return None
 
 
 def _known(name: str, memory: float | None) -> Device:

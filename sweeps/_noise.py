@@ -7,16 +7,12 @@ from dataclasses import dataclass
 
 from memory_study.config import CORRUPTIONS, ConfigError
 from sweeps import _options
-from sweeps._flags import number, option, words_of
+from sweeps._flags import known, number, option, words_of
 
 LEVELS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
-
-def corruption(text: str) -> str:
-    """A kind of noise. Raises ValueError, naming the known ones."""
-    if text not in CORRUPTIONS or text == "none":
-        raise ValueError(f"{text!r} is not known; choose from {', '.join(CORRUPTIONS[1:])}")
-    return text
+corruption = known(*CORRUPTIONS[1:])
+"""A kind of noise, from a word of the command line."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,11 @@ TRACKING_URI = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
 LOG_DIR = Path("logs")
 CHECKPOINT_DIR = os.environ.get("MEMORY_STUDY_CHECKPOINTS") or ""
 LOCAL_CHECKPOINTS = "checkpoints"
+DEVICE, GPU = (os.environ.get(f"MEMORY_STUDY_{name}") or "" for name in ("DEVICE", "GPU"))
+"""A cluster that has no machine with a GPU yet says with these what it would start."""
+
+WHERE = ("auto", "cpu", "cuda")
+GPUS = tuple(name for name in DEVICES if name != "cpu")
 
 
 def count(text: str) -> int:
@@ -93,10 +98,13 @@ class Settings:
     )
     retry_failed: bool = option(False, "train the trials again that failed before")
     save_models: bool = option(False, "keep each trained model as an artifact of its run")
-    device: str = option("auto", "where to train: auto, cpu or cuda", choice("auto", "cpu", "cuda"), "DEVICE")
-    gpu: str = option(
-        "", f"GPU to plan for: {', '.join(d for d in DEVICES if d != 'cpu')}", choice(*DEVICES), "TYPE"
+    device: str = option(
+        DEVICE or "auto",
+        "where to train: auto, cpu or cuda, or $MEMORY_STUDY_DEVICE",
+        choice(*WHERE),
+        "DEVICE",
     )
+    gpu: str = option(GPU, f"GPU to plan for: {', '.join(GPUS)}, or $MEMORY_STUDY_GPU", choice(*GPUS), "TYPE")
     cpus: int | None = option(None, "CPUs of a local Ray (all)", one(positive_whole_number), "N")
     gpus: int | None = option(None, "GPUs of a local Ray (all)", one(count), "N")
     max_cohort: int | None = option(None, "stack at most N trials", one(positive_whole_number), "N")

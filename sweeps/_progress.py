@@ -65,6 +65,8 @@ class Meter:
             parts.append(f"about {duration(seconds * (1 - share) / share)} left")
         if tally.best is not None:
             parts.append(f"best validation accuracy {tally.best[0]:.3f} ({tally.best[1]})")
+        if tally.unfit:
+            parts.append(f"waiting for a better node than {'; '.join(tally.unfit)[:240]}")
         if tally.trouble:
             parts.append(f"{tally.waiting} trials wait for the tracking store ({tally.trouble[:120]})")
         return " · ".join(parts)

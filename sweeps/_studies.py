@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from sweeps._ledger import (
-    LedgerError,
+    StoreAwayError,
     connection_arguments,
     first_line,
     is_server,
@@ -69,7 +69,7 @@ def storage(uri: str) -> Iterator[RDBStorage]:
             opened.remove_session()
             opened.engine.dispose()
     except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
-        raise LedgerError(
+        raise StoreAwayError(
             f"the studies in {without_password(where)} cannot be used ({first_line(error)}); mend it, then run this again"
         ) from error
 

@@ -22,6 +22,9 @@ from sweeps._writers import Writer
 FIRST_WAIT, LONGEST_WAIT = 0.5, 15.0
 """Seconds between attempts to reach a store that is away."""
 
+PATIENCE_SECONDS, IMPATIENCE_SECONDS = 600.0, 10.0
+"""How long to wait for a store that takes nothing, once training is over, and after Ctrl-C."""
+
 MOST_AT_ONCE = 128
 """Trials waiting that are written together; a batch may be larger by one cohort."""
 
@@ -65,6 +68,8 @@ class Tally:
     trouble: str = ""
     best: tuple[float, str] | None = None
     """Highest validation accuracy on real data, and the trial's name."""
+    unfit: tuple[str, ...] = ()
+    """Nodes that cannot train what they were given, and why, a line each."""
 
 
 class Tracker:

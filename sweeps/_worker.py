@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import platform
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -18,6 +20,9 @@ from sweeps._pack import Task
 from sweeps._tracking import Tally, Tracker
 from sweeps._writers import open_writer
 
+QUIET_SECONDS, ASK_SECONDS = 60.0, 1.0
+"""Without a sign of life from any other task, and between two questions for it."""
+
 
 class TrackerActor:
     """A :class:`Tracker` in a process of its own, on the driver's node. Threaded: waiting calls do not block
@@ -25,7 +30,9 @@ class TrackerActor:
     """
 
     def __init__(self, job: Job, desk: Place) -> None:
-        self._unfit: set[str] = set()
+        self._refused: dict[
+            str, str
+        ] = {}  # a line on the node, by the name of the cohort that it cannot train
         self._tracker = Tracker(
             lambda: DeskWriter(desk, lambda: open_writer(job.tracking_uri, job.experiment)),
             written=job.stored,
@@ -36,20 +43,22 @@ class TrackerActor:
     def assign(self, tasks: Sequence[Task]) -> None:
         """These are the tasks of the round that begins."""
         self._tasks = tasks
+        self._refused = {}
         self._tracker.expect(tasks)
 
     def task(self, number: int) -> tuple[Task, tuple[TrialConfig, ...]]:
-        """A task of this round, and its trials whose results have not arrived."""
+        """A task of this round, and its trials whose results have not arrived: for an attempt that begins."""
         task = self._tasks[number]
+        self._refused.pop(task.cohort.id, None)
         return task, self._tracker.unseen(task.cohort.configs)
 
-    def refuse(self, node: str) -> None:
-        """Note that a node cannot train, and why."""
-        self._unfit.add(node)
+    def refuse(self, cohort: str, node: str) -> None:
+        """Note that a node cannot train what it was given, and why: one line."""
+        self._refused[cohort] = node
 
-    def unfit(self) -> list[str]:
-        """The nodes that cannot train, as they said, a line each."""
-        return sorted(self._unfit)
+    def refused(self) -> Mapping[str, str]:
+        """Those lines, by cohort, of this round's tasks whose last attempt ended so."""
+        return dict(self._refused)
 
     def submit(self, batch: Sequence[Outcome]) -> None:
         """See :class:`Tracker`."""
@@ -65,7 +74,7 @@ class TrackerActor:
 
     def tally(self) -> Tally:
         """See :class:`Tracker`."""
-        return self._tracker.tally()
+        return replace(self._tracker.tally(), unfit=tuple(sorted(set(self._refused.values()))))
 
     def drain(self, patience_seconds: float) -> Tally:
         """See :class:`Tracker`."""
@@ -118,11 +127,24 @@ def run_task(config: Mapping[str, Any], job: Job, tracker: Any, assigned: None) 
         check_code(job)  # the driver has asked the nodes that were there before
         check_node(left[0], job, task.gpu)
     except NodeError as error:
-        ray.get(tracker.refuse.remote(f"{platform.node()} {error}"))
+        ray.get(tracker.refuse.remote(task.cohort.id, f"{platform.node()} {error}"))
+        let_others_go_on(lambda: ray.get(tracker.tally.remote()))
         raise
     torch.set_num_threads(max(1, int(task.cpu)))
     train(Cohort(left), job, ActorSink(tracker), task.gpu, task.checkpoints)
     _return_freed_memory()
+
+
+def let_others_go_on(tally: Callable[[], Tally], quiet_seconds: float = QUIET_SECONDS) -> None:
+    """Return once no other task has got further for so long, at once where none trains.
+
+    A node that cannot train would else have done in a moment with every task that waits: they come to where a place is free.
+    """
+    last, since = tally().running, time.monotonic()
+    while last and time.monotonic() - since < quiet_seconds:
+        time.sleep(ASK_SECONDS)
+        now = tally().running
+        last, since = (now, since) if now == last else (now, time.monotonic())
 
 
 def _return_freed_memory() -> None:

@@ -32,7 +32,7 @@ from memory_study import regularizers
 from memory_study.config import ConfigError, TrialConfig
 from sweeps import _options, _space
 from sweeps._cli import main
-from sweeps._flags import one, option, positive_whole_number, words_of
+from sweeps._flags import known, one, option, positive_whole_number, words_of
 from sweeps._results import Archive, Result
 from sweeps._rounds import Round
 from sweeps._studies import SAMPLERS, Studied, Suggestion, storage
@@ -50,12 +50,6 @@ Setting = tuple[tuple[str, float], ...]
 """Strengths by kind."""
 
 
-def _sampler(text: str) -> str:
-    if text not in SAMPLERS:
-        raise ValueError(f"{text!r} is not known; choose from {', '.join(SAMPLERS)}")
-    return text
-
-
 @dataclass(frozen=True, kw_only=True)
 class Options(_options.Options):
     """Of ``seeds`` each is one repetition of the search by every sampler."""
@@ -64,7 +58,10 @@ class Options(_options.Options):
         (0, 1, 2, 3, 4), "repeat every sampler's search with", words_of(_options.count), "N ..."
     )
     samplers: tuple[str, ...] = option(
-        ("tpe", "random"), f"searches to compare: {', '.join(SAMPLERS)}", words_of(_sampler), "NAME ..."
+        ("tpe", "random"),
+        f"searches to compare: {', '.join(SAMPLERS)}",
+        words_of(known(*SAMPLERS)),
+        "NAME ...",
     )
     suggestions: int = option(40, "settings that each search tries", one(positive_whole_number), "N")
     batch: int = option(8, "settings that it tries at a time", one(positive_whole_number), "N")

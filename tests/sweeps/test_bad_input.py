@@ -4,6 +4,8 @@ import contextlib
 import os
 import socket
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +16,8 @@ import pytest
 from sweeps import _checks
 from sweeps._flags import InputError
 from sweeps._options import Settings
+
+ROOT = Path(__file__).parents[2]
 
 BAD = {
     "an unknown flag": (["--witdh", "64"], ["--witdh", "did you mean --width?"]),
@@ -96,6 +100,20 @@ def test_bad_input_ends_with_one_helpful_line(
     assert lines[0].startswith("error: ")
     for word in words:
         assert word in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("DEVICE", ["'tpu'", "auto, cpu, cuda"]), ("GPU", ["'tpu'", "L4", "H100"])]
+)
+def test_a_bad_default_in_the_environment_is_named(name: str, words: list[str], tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sweeps.regularization", "--dry-run"],
+        cwd=ROOT, env={**os.environ, f"MEMORY_STUDY_{name}": "tpu"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    for word in (f"$MEMORY_STUDY_{name}", *words):
+        assert word in line
 
 
 def test_a_password_in_a_store_is_not_printed(

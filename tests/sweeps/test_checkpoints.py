@@ -66,6 +66,41 @@ def test_states_that_nobody_goes_on_with_are_deleted(folder: Folder, monkeypatch
     assert folder.read("done") is folder.read("older") is None
 
 
+def test_a_state_is_of_use_only_on_devices_of_its_kind_and_with_its_torch(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which is what memory_study loads: a plan that counts on others takes a training for a tenth of what it is."""
+    folder.write("on a gpu", ["1"], 90, b"", gpu=True)
+    folder.write("on a cpu", ["1"], 40, b"")
+    names = ["on a gpu", "on a cpu"]
+    assert [kept.name for kept in folder.resumable((), gpu=True)] == ["on a gpu"]
+    assert [kept.name for kept in folder.resumable(())] == ["on a cpu"]
+    assert (folder.furthest(names, ["1"], gpu=True), folder.furthest(names, ["1"])) == (90, 40)
+    monkeypatch.setattr(_checkpoints.importlib.metadata, "version", lambda name: "newer")
+    assert folder.resumable(()) == []
+    assert folder.furthest(names, ["1"]) == 0
+    monkeypatch.undo()
+    assert [kept.name for kept in folder.resumable(())] == ["on a cpu"]
+
+
+def test_what_other_processes_write_and_delete_is_seen_at_once(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Object stores' clients remember listings, unless they are told not to."""
+    asked: list[dict[str, object]] = []
+    url_to_fs = fsspec.core.url_to_fs
+
+    def spied(path: str, **options: object) -> object:
+        asked.append(options)
+        return url_to_fs(path, **options)
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", spied)
+    folder.write("a", ["1"], 3, b"")
+    folder.resumable(())
+    assert asked
+    assert all(options == {"use_listings_cache": False} for options in asked)
+
+
 def test_a_cohort_that_ended_in_parts_is_forgotten_at_the_end(folder: Folder) -> None:
     asked = []
 

@@ -18,7 +18,7 @@ from postgresql_server import PostgreSQL
 
 from memory_study.config import TrialConfig
 from sweeps import _alone, _tables, _writers
-from sweeps._ledger import LedgerError, read_ledger
+from sweeps._ledger import LedgerError, read_ledger, tables
 from sweeps._results import Archive
 from sweeps._tracking import Tracker
 from sweeps._writers import open_writer
@@ -163,8 +163,9 @@ def test_a_database_that_fails_and_comes_back_loses_nothing(database: str, postg
 
 @pytest.mark.slow
 def test_reading_a_new_database_creates_nothing(database: str) -> None:
-    assert not read_ledger(database, EXPERIMENT).exists
     assert not read_ledger(database, EXPERIMENT).entries
+    with tables(database) as read:
+        assert read is None
     open_writer(database, EXPERIMENT).write([outcome(0)])
     entries = read_ledger(database, EXPERIMENT).entries
     assert {trial: entry.status for trial, entry in entries.items()} == {

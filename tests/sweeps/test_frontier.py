@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -18,11 +19,12 @@ from hypothesis import strategies as st
 from memory_study import regularizers
 from memory_study.config import ConfigError, TrialConfig
 from memory_study.record import Tag
-from sweeps import _space, _studies
+from sweeps import _rounds, _space, _studies
 from sweeps._batch import Outcome
 from sweeps._cli import main
-from sweeps._ledger import read_ledger
-from sweeps._options import resolve
+from sweeps._ledger import Ledger, StoreAwayError, read_ledger
+from sweeps._machine import this_machine
+from sweeps._options import Settings, resolve
 from sweeps._results import Archive, Result
 from sweeps._studies import SAMPLERS, Studied, storage
 from sweeps._writers import open_writer
@@ -216,6 +218,65 @@ def test_a_search_asks_in_rounds_and_ends_with_its_fronts(uri: str) -> None:
     }
     assert {words[word] for word in of_search} == {2}  # real data and random labels
     assert len(told(archive)) == 4 * 6
+
+
+class Away(Trained):
+    """Is away at the calls of these numbers."""
+
+    def __init__(self, uri: str, *away: int) -> None:
+        super().__init__(uri)
+        self._away = away
+        self.asked = 0
+
+    def results(self, metrics: Sequence[str]) -> Mapping[str, Result]:
+        self.asked += 1
+        if self.asked in self._away:
+            raise StoreAwayError("gone for a while")
+        return super().results(metrics)
+
+
+def through_rounds(archive: Away, slept: Sequence[float]) -> Mapping[str, int]:
+    """Search as a command does; how many trials each round trained. Each wait of ``slept`` must have been told."""
+    given = options()
+    notes: list[str] = []
+    work = _rounds.Search(lambda: rounds(given, archive), lambda todo, machine: todo.train, Settings())  # type: ignore[arg-type, return-value]
+    trained = {}
+    for trials in work.tasks(this_machine(Settings(device="cpu")), notes.append):
+        archive.train(trials)  # type: ignore[arg-type]
+        trained[notes[-1].partition(":")[0]] = len(trials)
+    assert sum(note == "gone for a while; trying again" for note in notes) == len(slept)
+    return trained
+
+
+def test_a_store_that_is_away_between_rounds_delays_a_search_and_changes_nothing(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(_rounds, "time", SimpleNamespace(monotonic=lambda: sum(slept), sleep=slept.append))
+    monkeypatch.setattr(_rounds, "read_ledger", lambda *_: Ledger({}))
+    undisturbed, disturbed = Away(f"sqlite:///{tmp_path}/undisturbed.db"), Away(uri, 2, 3, 4, 7)
+    rounds_of = through_rounds(undisturbed, [])
+    assert through_rounds(disturbed, slept) == rounds_of
+    assert slept == [0.5, 1.0, 2.0, 0.5]
+    assert told(disturbed) == told(undisturbed)
+    assert disturbed.words == undisturbed.words
+    assert set(disturbed.trained.values()) == {1}
+    for_good = Away(f"sqlite:///{tmp_path}/for-good.db", *range(2, 999))
+    with pytest.raises(StoreAwayError):
+        through_rounds(for_good, [])
+    assert sum(slept[4:]) > _rounds.PATIENCE_SECONDS
+
+
+def test_a_store_that_is_away_from_the_beginning_is_told_at_once(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> Ledger:
+        raise StoreAwayError("gone")
+
+    monkeypatch.setattr(_rounds, "read_ledger", away)
+    monkeypatch.setattr(_rounds, "time", SimpleNamespace(monotonic=lambda: 0.0))  # it must not wait
+    with pytest.raises(StoreAwayError):
+        through_rounds(Away(uri), [])
 
 
 def test_equal_suggestions_are_one_trial_that_serves_both(uri: str) -> None:

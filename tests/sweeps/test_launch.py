@@ -12,6 +12,7 @@ from memory_study.cohort import Cohort
 from memory_study.config import TrialConfig
 from sweeps import _launch
 from sweeps._checkpoints import Folder
+from sweeps._flags import InputError
 from sweeps._job import Job
 from sweeps._pack import Task
 from sweeps._tracking import Tracker
@@ -36,9 +37,10 @@ class Remote:
 
     def __init__(self, tracker: Tracker) -> None:
         self._tracker = tracker
+        self.unfit: dict[str, str] = {}  # what its nodes refuse, by cohort
 
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self._tracker, name) if name != "unfit" else list
+        method = getattr(self._tracker, name) if name != "refused" else lambda: dict(self.unfit)
         return type("Method", (), {"remote": staticmethod(method)})
 
 
@@ -124,6 +126,48 @@ def test_a_trial_that_ends_its_worker_at_the_same_epoch_each_time_fails_alone(
     assert tracker.close(5).finished == 7
     assert [trial for trial, error in store.errors.items() if error] == [poison.id]
     assert "its worker died 3 times and got no further: node died" in store.errors[poison.id]
+
+
+def test_what_a_node_cannot_train_goes_on_whole_as_long_as_others_train(
+    trials: Trials, outcome: Callable[..., Any], job: Job, tracker: Tracker, store: Written,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """A node without its data takes four of six tasks, then one, then none; no trial is blamed and no cohort cut."""
+    tasks = [Task(Cohort(trials(12)[place : place + 2]), 1, 0, 0, 8.0) for place in range(0, 12, 2)]
+    remote = Remote(tracker)
+    unlucky = [[task.cohort.id for task in tasks[:4]], [tasks[2].cohort.id], []]
+
+    def attempt(task: Task) -> bool:
+        remote.unfit = dict.fromkeys(unlucky[len(played) - 1], "b cannot load the data")
+        if task.cohort.id in remote.unfit:
+            return False
+        tracker.submit([outcome(c) for c in task.cohort.configs])
+        return True
+
+    played = rounds(monkeypatch, attempt)
+    _launch._train(tasks, job, remote)
+    assert played == [[2] * 6, [2] * 4, [2]]
+    assert (tracker.close(5).finished, set(store.errors.values())) == (12, {""})
+
+
+def test_where_no_node_can_train_the_sweep_ends_and_says_why(
+    trials: Trials, outcome: Callable[..., Any], job: Job, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = [Task(Cohort(trials(4)[:2]), 1, 0, 0, 8.0), Task(Cohort(trials(4)[2:]), 1, 0, 0, 8.0)]
+    remote = Remote(tracker)
+
+    def attempt(task: Task) -> bool:
+        if len(played) == 1 and task is tasks[0]:  # the one good node, which is lost after that
+            tracker.submit([outcome(c) for c in task.cohort.configs])
+            return True
+        remote.unfit[task.cohort.id] = "b has no GPU that torch can use; look at its driver"
+        return False
+
+    played = rounds(monkeypatch, attempt)
+    with pytest.raises(InputError) as told:
+        _launch._train(tasks, job, remote)
+    assert told.value.problems == ["node b has no GPU that torch can use; look at its driver"]
+    assert played == [[2, 2], [2]]
 
 
 def test_what_arrived_is_progress_and_what_is_left_goes_on_from_its_own_checkpoint(

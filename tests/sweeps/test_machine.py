@@ -32,6 +32,11 @@ def test_gpus_are_known_by_name_and_their_own_memory(smi: Path) -> None:
     assert found[2].memory_bytes == pytest.approx(143771 * 2**20 - 0.5 * GIB)
 
 
+def test_a_gpu_that_shares_its_machines_memory_has_that_of_its_kind(smi: Path) -> None:
+    smi.write_text("NVIDIA L4, [N/A]\n")
+    assert this_machine(Settings()).device == DEVICES["L4"]
+
+
 def test_hidden_gpus_do_not_count(smi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     smi.write_text("Tesla T4, 15360\nTesla T4, 15360\n")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")

@@ -108,6 +108,7 @@ def test_a_line_of_progress_says_what_matters() -> None:
         best=(0.9754, "dropout 0.5 · real · seed 0"),
         waiting=3,
         trouble="gone",
+        unfit=("b has no GPU",),
     )
     line = meter.line(tally)
     for word in (
@@ -116,6 +117,7 @@ def test_a_line_of_progress_says_what_matters() -> None:
         "0.975 (dropout 0.5 · real · seed 0)",
         "3 trials wait",
         "gone",
+        "a better node than b has no GPU",
     ):
         assert word in line
 

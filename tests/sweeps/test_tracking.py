@@ -12,10 +12,9 @@ from memory_study.cohort import Cohort
 from memory_study.config import TrialConfig
 from sweeps import _tracking
 from sweeps._batch import Outcome
-from sweeps._inline import PATIENCE_SECONDS
 from sweeps._ledger import LedgerError
 from sweeps._pack import Task
-from sweeps._tracking import FIRST_WAIT, LONGEST_WAIT, Tracker
+from sweeps._tracking import FIRST_WAIT, LONGEST_WAIT, PATIENCE_SECONDS, Tracker
 from sweeps._writers import Writer
 
 Trials = Callable[[int], tuple[TrialConfig, ...]]

@@ -2,15 +2,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from memory_study.cohort import Cohort
 from memory_study.config import TrialConfig
+from sweeps import _worker
 from sweeps._batch import Outcome
 from sweeps._desk import Desk
 from sweeps._job import Job
 from sweeps._pack import Task
+from sweeps._tracking import Tally
 from sweeps._worker import TrackerActor
 from sweeps._writers import open_writer
 
@@ -41,7 +44,37 @@ def test_a_task_is_given_out_with_the_trials_that_have_not_arrived(
     assert tracker.task(0)[0].cohort.configs == trials(5)[:1]
 
 
-def test_the_tracker_remembers_the_nodes_that_cannot_train(tracker: TrackerActor) -> None:
-    for node in ("b has no GPU", "a has other code", "b has no GPU"):
-        tracker.refuse(node)
-    assert tracker.unfit() == ["a has other code", "b has no GPU"]
+def test_a_node_is_to_blame_until_its_task_is_tried_elsewhere(tracker: TrackerActor, trials: Trials) -> None:
+    tasks = [Task(Cohort((trial,)), 1, 0, 0, 1.0) for trial in trials(3)]
+    tracker.assign(tasks)
+    for task, node in zip(tasks, ("b has no GPU", "a has other code", "b has no GPU"), strict=True):
+        tracker.refuse(task.cohort.id, node)
+    assert tracker.tally().unfit == ("a has other code", "b has no GPU")
+    tracker.task(1)
+    assert tracker.refused() == {tasks[place].cohort.id: "b has no GPU" for place in (0, 2)}
+    assert tracker.tally().unfit == ("b has no GPU",)
+    tracker.assign(tasks)
+    assert not tracker.refused()
+
+
+@pytest.mark.parametrize(
+    ("heard", "seconds"),
+    [
+        ([{}], 0),  # nothing trains: nobody is in its way
+        ([{"a": 1}, {"a": 2}, {"a": 2}, {"a": 3}, {}], 4),
+        ([{"a": 1}, {"a": 2}] + 99 * [{"a": 2}], 6),  # the last sign of a process that died
+    ],
+)
+def test_a_node_that_cannot_train_keeps_its_place_from_what_waits_while_others_get_further(
+    heard: list[dict[str, int]], seconds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+
+    def sleep(length: float) -> None:
+        nonlocal now
+        now += length
+
+    monkeypatch.setattr(_worker, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
+    answers = iter(heard)
+    _worker.let_others_go_on(lambda: Tally(running=next(answers)), quiet_seconds=5.0)
+    assert now == seconds
