@@ -118,7 +118,7 @@ def main(arguments: Sequence[str]) -> int:
                     intervals, processes = measure(nodes, seconds, tasks, Path(name))
                 whole, steady, rate = utilisation(intervals, nodes)
                 print(
-                    f"{nodes:5}  {seconds:3.0f} s  {len(intervals):6}  {processes:9}  {whole:6.1%}  {steady:6.1%}  "
+                    f"{nodes:5}  {seconds:3g} s  {len(intervals):6}  {processes:9}  {whole:6.1%}  {steady:6.1%}  "
                     f"{rate:7.2f}  {nodes / seconds:7.2f}",
                     flush=True,
                 )
