@@ -10,12 +10,13 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
 import ray
+from ray.util.placement_group import placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import memory_study
@@ -33,13 +34,16 @@ from sweeps._pack import Machine, Task
 from sweeps._progress import shown
 from sweeps._reuse import choose_trial_to_run
 from sweeps._tracking import IMPATIENCE_SECONDS, PATIENCE_SECONDS, Tally
-from sweeps._worker import TrackerActor, other_code, run_task
+from sweeps._worker import TrackerActor, Unfit, other_code, run_task
 
 RETRIES = 2
 """Of a task whose worker died; it trains only what has not arrived yet. If it got further, it has as many again."""
 
 NODE_SECONDS = 120.0
 """For all nodes to say what code they have: a new one starts a process and unpacks it first. Tasks ask once more."""
+
+ASIDE_SECONDS = 30
+"""For a node to be taken, once nothing runs there."""
 
 NO_GPU = (
     "the cluster has no GPU at the moment, so its CPUs train; to have it start GPUs: --device cuda --gpu TYPE"
@@ -186,13 +190,14 @@ def _last_known(tracker: Any) -> Callable[[], Tally]:
 def _train(tasks: Sequence[Task], job: Job, tracker: Any) -> None:
     """Run tasks until each trial has an outcome: see :func:`_go_on` for a task that was lost in all its retries.
 
-    Where a node was to blame, the task goes on as it is, until no node has trained any task of a round.
+    Where a node was to blame, the task goes on as it is, on others.
     """
+    aside: set[str] = set()
     while tasks:
         lost = _fit(tasks, job, tracker)
         refused = ray.get(tracker.refused.remote()) if lost else {}
-        if lost and all(task.cohort.id in refused for task in tasks):
-            _refuse(refused.values())
+        if refused:
+            _set_aside(refused.values(), aside, any(task.gpu for task in tasks))
         tasks = []
         for task, reason in lost:
             left = ray.get(tracker.unseen.remote(task.cohort.configs))
@@ -203,6 +208,23 @@ def _train(tasks: Sequence[Task], job: Job, tracker: Any) -> None:
                 tasks += further
                 if not further:
                     _give_up(task.halves(left)[0], reason, job, tracker)
+
+
+def _set_aside(unfit: Collection[Unfit], aside: set[str], on_gpus: bool) -> None:
+    """Take whole nodes, so that no task gets there any more, and add their ids to ``aside``.
+
+    Raises :class:`InputError`, a line for each node, where no other is left, or nothing can be set aside any more.
+    """
+    listed: Callable[[], list[dict[str, Any]]] = ray.nodes
+    need = "GPU" if on_gpus else "CPU"
+    nodes = {n["NodeID"]: n["Resources"] for n in listed() if n["Alive"] and n["Resources"].get(need)}
+    more = ({node.id for node in unfit} & nodes.keys()) - aside
+    aside |= more
+    if not more or nodes.keys() <= aside:
+        _refuse(node.reason for node in unfit)
+    for node in more:
+        whole = {kind: nodes[node][kind] for kind in ("CPU", "GPU") if nodes[node].get(kind)}
+        placement_group([whole], bundle_label_selector=[{"ray.io/node-id": node}]).wait(ASIDE_SECONDS)
 
 
 def _go_on(task: Task, left: Sequence[TrialConfig], job: Job) -> list[Task]:

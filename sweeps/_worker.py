@@ -7,7 +7,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import ray
 
@@ -24,15 +24,20 @@ QUIET_SECONDS, ASK_SECONDS = 60.0, 1.0
 """Without a sign of life from any other task, and between two questions for it."""
 
 
+class Unfit(NamedTuple):
+    """A node that cannot train: its id, and a line that begins with its name."""
+
+    id: str
+    reason: str
+
+
 class TrackerActor:
     """A :class:`Tracker` in a process of its own, on the driver's node. Threaded: waiting calls do not block
     others.
     """
 
     def __init__(self, job: Job, desk: Place) -> None:
-        self._refused: dict[
-            str, str
-        ] = {}  # a line on the node, by the name of the cohort that it cannot train
+        self._refused: dict[str, Unfit] = {}  # by the name of the cohort that it cannot train
         self._tracker = Tracker(
             lambda: DeskWriter(desk, lambda: open_writer(job.tracking_uri, job.experiment)),
             written=job.stored,
@@ -52,12 +57,12 @@ class TrackerActor:
         self._refused.pop(task.cohort.id, None)
         return task, self._tracker.unseen(task.cohort.configs)
 
-    def refuse(self, cohort: str, node: str) -> None:
-        """Note that a node cannot train what it was given, and why: one line."""
+    def refuse(self, cohort: str, node: Unfit) -> None:
+        """Note that a node cannot train what it was given."""
         self._refused[cohort] = node
 
-    def refused(self) -> Mapping[str, str]:
-        """Those lines, by cohort, of this round's tasks whose last attempt ended so."""
+    def refused(self) -> Mapping[str, Unfit]:
+        """By cohort, the nodes of this round's tasks whose last attempt ended so."""
         return dict(self._refused)
 
     def submit(self, batch: Sequence[Outcome]) -> None:
@@ -74,7 +79,9 @@ class TrackerActor:
 
     def tally(self) -> Tally:
         """See :class:`Tracker`."""
-        return replace(self._tracker.tally(), unfit=tuple(sorted(set(self._refused.values()))))
+        return replace(
+            self._tracker.tally(), unfit=tuple(sorted({node.reason for node in self._refused.values()}))
+        )
 
     def drain(self, patience_seconds: float) -> Tally:
         """See :class:`Tracker`."""
@@ -127,7 +134,8 @@ def run_task(config: Mapping[str, Any], job: Job, tracker: Any, assigned: None) 
         check_code(job)  # the driver has asked the nodes that were there before
         check_node(left[0], job, task.gpu)
     except NodeError as error:
-        ray.get(tracker.refuse.remote(task.cohort.id, f"{platform.node()} {error}"))
+        node = Unfit(ray.get_runtime_context().get_node_id(), f"{platform.node()} {error}")
+        ray.get(tracker.refuse.remote(task.cohort.id, node))
         let_others_go_on(lambda: ray.get(tracker.tally.remote()))
         raise
     torch.set_num_threads(max(1, int(task.cpu)))

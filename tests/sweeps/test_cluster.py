@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patching import write_patch, write_slower
 from ray_nodes import Nodes
 
 ROOT = Path(__file__).parents[2]
@@ -60,6 +61,40 @@ def test_a_worker_with_other_code_is_an_error_before_any_trial_runs(nodes: Nodes
     assert "install the same version" in done.stderr
     with sqlite3.connect(tmp_path / "mlflow.db") as store:
         assert store.execute("select count(*) from runs").fetchall() == [(0,)]
+
+
+NO_DATA = """
+def change(datasets):
+    def load(*arguments):
+        raise datasets.DataError("the disk has gone")
+    datasets.load = load
+"""
+
+
+def test_a_node_without_the_data_leaves_its_work_to_one_that_has_it(nodes: Nodes, tmp_path: Path) -> None:
+    write_patch(tmp_path / "no-data", "memory_study.datasets", NO_DATA)
+    write_slower(
+        tmp_path / "slower", 0.5
+    )  # so that what waits would come to the other, which has done at once
+    nodes.add(PYTHONPATH=str(tmp_path / "no-data"))
+    nodes.add(PYTHONPATH=str(tmp_path / "slower"))
+    done = drive(nodes, tmp_path, "--max-cohort", "1")
+    assert done.returncode == 0, done.stdout + done.stderr + logs(tmp_path)
+    with sqlite3.connect(tmp_path / "mlflow.db") as store:
+        assert store.execute("select status, count(*) from runs group by status").fetchall() == [
+            ("FINISHED", 5)
+        ]
+    assert "cannot load the data (DataError: the disk has gone)" in logs(tmp_path) + done.stdout
+
+
+def test_a_cluster_without_the_data_is_an_error_that_names_its_node(nodes: Nodes, tmp_path: Path) -> None:
+    write_patch(tmp_path / "no-data", "memory_study.datasets", NO_DATA)
+    nodes.add(PYTHONPATH=str(tmp_path / "no-data"))
+    done = drive(nodes, tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: node ")
+    assert "cannot load the data (DataError: the disk has gone)" in line
 
 
 def logs(folder: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from sweeps._flags import InputError
 from sweeps._job import Job
 from sweeps._pack import Task
 from sweeps._tracking import Tracker
+from sweeps._worker import Unfit
 
 Trials = Callable[[int], tuple[TrialConfig, ...]]
 Attempt = Callable[[Task], bool]
@@ -37,7 +39,7 @@ class Remote:
 
     def __init__(self, tracker: Tracker) -> None:
         self._tracker = tracker
-        self.unfit: dict[str, str] = {}  # what its nodes refuse, by cohort
+        self.unfit: dict[str, Unfit] = {}  # the nodes that refuse, by cohort
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._tracker, name) if name != "refused" else lambda: dict(self.unfit)
@@ -128,17 +130,36 @@ def test_a_trial_that_ends_its_worker_at_the_same_epoch_each_time_fails_alone(
     assert "its worker died 3 times and got no further: node died" in store.errors[poison.id]
 
 
-def test_what_a_node_cannot_train_goes_on_whole_as_long_as_others_train(
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
+    """The resources and nodes that were set aside, in a cluster of a head and three workers, one of them lost."""
+    nodes = [
+        {"NodeID": name, "Alive": name != "lost", "Resources": {"CPU": cpus, "memory": 1e9} if cpus else {}}
+        for name, cpus in (("head", 0), ("a", 4.0), ("b", 2.0), ("lost", 2.0))
+    ]
+    groups: list[tuple[object, ...]] = []
+
+    def group(bundles: object, bundle_label_selector: object) -> SimpleNamespace:
+        groups.append((bundles, bundle_label_selector))
+        return SimpleNamespace(wait=lambda seconds: True)
+
+    monkeypatch.setattr(_launch.ray, "nodes", lambda: nodes)
+    monkeypatch.setattr(_launch, "placement_group", group)
+    return groups
+
+
+def test_what_a_node_cannot_train_goes_on_whole_elsewhere(
     trials: Trials, outcome: Callable[..., Any], job: Job, tracker: Tracker, store: Written,
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, taken: list[tuple[object, ...]],
 ) -> None:  # fmt: skip
-    """A node without its data takes four of six tasks, then one, then none; no trial is blamed and no cohort cut."""
-    tasks = [Task(Cohort(trials(12)[place : place + 2]), 1, 0, 0, 8.0) for place in range(0, 12, 2)]
+    """A node without the data takes two of three tasks, and is set aside; no trial is blamed and no cohort cut."""
+    tasks = [Task(Cohort(trials(6)[place : place + 2]), 1, 0, 0, 8.0) for place in range(0, 6, 2)]
     remote = Remote(tracker)
-    unlucky = [[task.cohort.id for task in tasks[:4]], [tasks[2].cohort.id], []]
 
     def attempt(task: Task) -> bool:
-        remote.unfit = dict.fromkeys(unlucky[len(played) - 1], "b cannot load the data")
+        remote.unfit = dict.fromkeys(
+            [] if taken else [task.cohort.id for task in tasks[1:]], Unfit("b", "host-b cannot load the data")
+        )
         if task.cohort.id in remote.unfit:
             return False
         tracker.submit([outcome(c) for c in task.cohort.configs])
@@ -146,28 +167,48 @@ def test_what_a_node_cannot_train_goes_on_whole_as_long_as_others_train(
 
     played = rounds(monkeypatch, attempt)
     _launch._train(tasks, job, remote)
-    assert played == [[2] * 6, [2] * 4, [2]]
-    assert (tracker.close(5).finished, set(store.errors.values())) == (12, {""})
+    assert played == [[2, 2, 2], [2, 2]]
+    assert taken == [([{"CPU": 2.0}], [{"ray.io/node-id": "b"}])]
+    assert (tracker.close(5).finished, set(store.errors.values())) == (6, {""})
 
 
 def test_where_no_node_can_train_the_sweep_ends_and_says_why(
-    trials: Trials, outcome: Callable[..., Any], job: Job, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+    trials: Trials,
+    job: Job,
+    tracker: Tracker,
+    monkeypatch: pytest.MonkeyPatch,
+    taken: list[tuple[object, ...]],
 ) -> None:
-    tasks = [Task(Cohort(trials(4)[:2]), 1, 0, 0, 8.0), Task(Cohort(trials(4)[2:]), 1, 0, 0, 8.0)]
+    task = Task(Cohort(trials(2)), 1, 0, 0, 8.0)
     remote = Remote(tracker)
 
     def attempt(task: Task) -> bool:
-        if len(played) == 1 and task is tasks[0]:  # the one good node, which is lost after that
-            tracker.submit([outcome(c) for c in task.cohort.configs])
-            return True
-        remote.unfit[task.cohort.id] = "b has no GPU that torch can use; look at its driver"
+        node = ("b", "a")[len(taken)]
+        remote.unfit = {task.cohort.id: Unfit(node, f"host-{node} has no GPU that torch can use")}
         return False
 
     played = rounds(monkeypatch, attempt)
     with pytest.raises(InputError) as told:
-        _launch._train(tasks, job, remote)
-    assert told.value.problems == ["node b has no GPU that torch can use; look at its driver"]
-    assert played == [[2, 2], [2]]
+        _launch._train([task], job, remote)
+    assert told.value.problems == ["node host-a has no GPU that torch can use"]
+    assert played == [[2], [2]]
+
+
+def test_a_node_that_takes_tasks_though_it_was_set_aside_ends_the_sweep(
+    trials: Trials,
+    job: Job,
+    tracker: Tracker,
+    monkeypatch: pytest.MonkeyPatch,
+    taken: list[tuple[object, ...]],
+) -> None:
+    task = Task(Cohort(trials(2)), 1, 0, 0, 8.0)
+    remote = Remote(tracker)
+    remote.unfit = {task.cohort.id: Unfit("b", "host-b has no GPU that torch can use")}
+    played = rounds(monkeypatch, lambda task: False)
+    with pytest.raises(InputError, match="node host-b has no GPU"):
+        _launch._train([task], job, remote)
+    assert played == [[2], [2]]
+    assert len(taken) == 1
 
 
 def test_what_arrived_is_progress_and_what_is_left_goes_on_from_its_own_checkpoint(

@@ -14,7 +14,7 @@ from sweeps._desk import Desk
 from sweeps._job import Job
 from sweeps._pack import Task
 from sweeps._tracking import Tally
-from sweeps._worker import TrackerActor
+from sweeps._worker import TrackerActor, Unfit
 from sweeps._writers import open_writer
 
 Trials = Callable[[int], tuple[TrialConfig, ...]]
@@ -47,11 +47,12 @@ def test_a_task_is_given_out_with_the_trials_that_have_not_arrived(
 def test_a_node_is_to_blame_until_its_task_is_tried_elsewhere(tracker: TrackerActor, trials: Trials) -> None:
     tasks = [Task(Cohort((trial,)), 1, 0, 0, 1.0) for trial in trials(3)]
     tracker.assign(tasks)
-    for task, node in zip(tasks, ("b has no GPU", "a has other code", "b has no GPU"), strict=True):
+    a, b = Unfit("1", "a has other code"), Unfit("2", "b has no GPU")
+    for task, node in zip(tasks, (b, a, b), strict=True):
         tracker.refuse(task.cohort.id, node)
     assert tracker.tally().unfit == ("a has other code", "b has no GPU")
     tracker.task(1)
-    assert tracker.refused() == {tasks[place].cohort.id: "b has no GPU" for place in (0, 2)}
+    assert tracker.refused() == {tasks[place].cohort.id: b for place in (0, 2)}
     assert tracker.tally().unfit == ("b has no GPU",)
     tracker.assign(tasks)
     assert not tracker.refused()
