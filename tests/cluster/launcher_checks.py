@@ -221,15 +221,26 @@ def _image(config: Config) -> Iterator[str]:
                 yield f"{name}: imageVersion is not pinned"
 
 
+PLACES = {
+    "MEMORY_STUDY_CHECKPOINTS": "checkpoints",
+    "_MLFLOW_SERVER_ARTIFACT_ROOT": "artifacts",
+    "MEMORY_STUDY_BACKUP": "backup",
+}
+"""Variables that name a place in an object store, and for what."""
+
+
+def variables(config: Config) -> dict[str, str]:
+    """The environment of the head's container, as its options give it."""
+    docker = config.get("docker", {})
+    options = [*docker.get("run_options", ()), *docker.get("head_run_options", ())]
+    given = [option.removeprefix("--env=") for option in options if option.startswith("--env=")]
+    return dict(assignment.split("=", 1) for assignment in given)
+
+
 def _mounts(config: Config) -> Iterator[str]:
     if config.get("file_mounts") != {HOME: "cluster"}:
         yield f"file_mounts must bring cluster/ to {HOME}, where the commands look for it"
-    for options in ("checkpoints", "artifacts", "backup"):
-        variable = {
-            "checkpoints": "MEMORY_STUDY_CHECKPOINTS",
-            "artifacts": "_MLFLOW_SERVER_ARTIFACT_ROOT",
-        }.get(options, "MEMORY_STUDY_BACKUP")
-        docker = config.get("docker", {})
-        given = [*docker.get("run_options", ()), *docker.get("head_run_options", ())]
-        if not any(re.match(rf"--env={variable}=(s3|gs|abfss|wasbs)://.+", option) for option in given):
-            yield f"{variable} must name a place in an object store for the {options}"
+    given = variables(config)
+    for variable, what in PLACES.items():
+        if not re.match(r"(s3|gs|abfss|wasbs)://.+", given.get(variable, "")):
+            yield f"{variable} must name a place in an object store for the {what}"

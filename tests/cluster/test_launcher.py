@@ -112,6 +112,10 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "checkpoints on a worker's disk": (
         in_options("MEMORY_STUDY_CHECKPOINTS=", "MEMORY_STUDY_CHECKPOINTS=/tmp/"), "for the checkpoints",
     ),
+    "artifacts on the head's disk": (
+        in_options("_MLFLOW_SERVER_ARTIFACT_ROOT=", "_MLFLOW_SERVER_ARTIFACT_ROOT=/tmp/"), "for the artifacts",
+    ),
+    "no backup": (in_options("MEMORY_STUDY_BACKUP=", "MEMORY_STUDY_BACKUPS="), "for the backup"),
 }  # fmt: skip
 
 
