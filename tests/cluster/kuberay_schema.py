@@ -1,9 +1,10 @@
-"""The parts of KubeRay's resource definitions that our files use, written by hand from the API reference.
+"""The parts of KubeRay's resource definitions that our files use, written by hand.
 
 KubeRay's own definitions come with its operator and in no package that we could install, so this is not them: it
-holds those fields of KubeRay 1.6 that stand in our files, their types, and refuses every other. The API server checks
-against the real ones: ``kubectl apply --dry-run=server``.
-Source: https://docs.ray.io/en/master/cluster/kubernetes/references/api.html
+holds those fields that stand in our files, their types, and refuses every other. Names and enums were compared in November
+2026 with ``ray-operator/apis/ray/v1/raycluster_types.go`` and ``rayjob_types.go`` of ray-project/kuberay as they are since
+``priority`` (pull request 4942, June 2026). The API server checks against the real ones: ``kubectl apply
+--dry-run=server``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from __future__ import annotations
 from typing import Any
 
 Schema = dict[str, Any]
+
+OPERATOR = "1.7"
+"""The first release of KubeRay that has all of these fields; ``priority`` is the newest."""
 
 
 def fields(required: str = "", **properties: Any) -> Schema:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from kuberay_checks import autoscaling_config, problems
+from kuberay_schema import OPERATOR
 
 CLUSTER = Path(__file__).parents[2] / "cluster"
 KINDS = ("RayCluster", "RayJob")
@@ -46,6 +48,11 @@ def container(part: dict[str, Any]) -> dict[str, Any]:
 def test_the_resource_passes_its_schema_and_our_own_checks(kind: str) -> None:
     assert read(kind)["kind"] == kind
     assert problems(read(kind)) == []
+
+
+@pytest.mark.parametrize("name", ["kuberay-cluster.yaml", "README.md"])
+def test_an_operator_that_knows_all_fields_is_asked_for(name: str) -> None:
+    assert re.findall(r"\b(\d\.\d+) or later", (CLUSTER / name).read_text()) == [OPERATOR]
 
 
 Change = Callable[[dict[str, Any]], object]
