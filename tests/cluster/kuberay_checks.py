@@ -97,6 +97,9 @@ def _pods(spec: Resource) -> Iterator[str]:
         if not PINNED.match(image):
             yield f"image {image} is not pinned to a version"
     for group in groups:
+        with_rights = _pod(group).get("automountServiceAccountToken", True)
+        if with_rights != (group is spec["headGroupSpec"]):
+            yield "the head's autoscaler needs the service account's token, and no other pod may have it"
         if group["template"]["metadata"]["labels"].get("app") != "memory-study":
             yield "each pod needs the label by which the NetworkPolicy finds it"
 

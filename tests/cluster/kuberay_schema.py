@@ -73,6 +73,7 @@ POD = fields(
     nodeSelector=STRINGS,
     tolerations=items(TOLERATION),
     serviceAccountName=STRING,
+    automountServiceAccountToken=BOOLEAN,
     restartPolicy={"enum": ["Always", "OnFailure", "Never"]},
     terminationGracePeriodSeconds=COUNT,
     securityContext=fields(

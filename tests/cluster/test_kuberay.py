@@ -92,6 +92,13 @@ MISTAKES: dict[str, tuple[Change, str]] = {
         container(part).update(image="ray:latest") for part in (spec(r)["headGroupSpec"], group(r, 0), group(r, 1))
     ], "not pinned"),
     "two images": (lambda r: container(group(r, 0)).update(image="other:1.0"), "share one image"),
+    "a worker that may start and end pods": (
+        lambda r: group(r, 1)["template"]["spec"].pop("automountServiceAccountToken"), "no other pod may have it",
+    ),
+    "an autoscaler that may not": (
+        lambda r: spec(r)["headGroupSpec"]["template"]["spec"].update(automountServiceAccountToken=False),
+        "autoscaler needs",
+    ),
     "a pod outside of the network policy": (
         lambda r: group(r, 0)["template"]["metadata"]["labels"].update(app="x"), "NetworkPolicy",
     ),
@@ -128,6 +135,10 @@ def test_the_job_brings_the_same_cluster_but_for_its_dashboard() -> None:
     assert job["headGroupSpec"]["rayStartParams"].pop("dashboard-host") == "0.0.0.0"
     assert cluster["headGroupSpec"]["rayStartParams"].pop("dashboard-host") == "127.0.0.1"
     assert job == cluster
+
+
+def test_the_pod_that_submits_a_sweep_has_no_rights_in_kubernetes() -> None:
+    assert read("RayJob")["spec"]["submitterPodTemplate"]["spec"]["automountServiceAccountToken"] is False
 
 
 OPERATORS = {
