@@ -102,6 +102,8 @@ def _pods(spec: Resource) -> Iterator[str]:
             yield "the head's autoscaler needs the service account's token, and no other pod may have it"
         if group["template"]["metadata"]["labels"].get("app") != "memory-study":
             yield "each pod needs the label by which the NetworkPolicy finds it"
+        if group["template"]["metadata"]["labels"].get("azure.workload.identity/use") != "true":
+            yield 'AKS gives an identity only to pods with the label azure.workload.identity/use: "true"'
 
 
 def _head(spec: Resource) -> Iterator[str]:

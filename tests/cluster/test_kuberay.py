@@ -102,6 +102,9 @@ MISTAKES: dict[str, tuple[Change, str]] = {
     "a pod outside of the network policy": (
         lambda r: group(r, 0)["template"]["metadata"]["labels"].update(app="x"), "NetworkPolicy",
     ),
+    "a pod without an identity on AKS": (
+        lambda r: group(r, 0)["template"]["metadata"]["labels"].pop("azure.workload.identity/use"), "an identity",
+    ),
     "KubeRay's own command": (
         lambda r: r["metadata"]["annotations"].pop("ray.io/overwrite-container-cmd"), "overwrite-container-cmd",
     ),
