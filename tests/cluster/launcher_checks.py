@@ -62,7 +62,9 @@ NODE_KEYS = {
 
 def problems(config: Config) -> list[str]:
     """All that is wrong, as sentences; empty for a file that may be used."""
-    checks = (_schema, _keys, _counts, _types, _machines, _start, _authentication, _network, _image, _mounts)
+    checks = (
+        _schema, _keys, _counts, _types, _machines, _repeated, _start, _authentication, _network, _image, _mounts,
+    )  # fmt: skip
     return [problem for check in checks for problem in check(config)]
 
 
@@ -158,6 +160,20 @@ def _machines(config: Config) -> Iterator[str]:
             yield f"{name}: {machine} has {cpus} CPUs and {gpus} GPUs, not {claimed}"
         if cpus < CPUS_PER_GPU * gpus:
             yield f"{name}: tasks ask for {CPUS_PER_GPU} CPUs a GPU; {machine} has fewer"
+
+
+def _repeated(config: Config) -> Iterator[str]:
+    """What has to be said twice, because YAML does not put texts together."""
+    provider, proxy = config["provider"], config["auth"].get("ssh_proxy_command", "")
+    flags = {"aws": {"--region": "region"}, "gcp": {"--project": "project_id", "--zone": "availability_zone"}}
+    for flag, key in flags.get(_cloud(config), {}).items():
+        if proxy.startswith(("aws ", "gcloud ")) and f"{flag} {provider.get(key)} " not in f"{proxy} ":
+            yield f"ssh_proxy_command needs {flag} {provider.get(key)}, the provider's {key}"
+    for name in config["available_node_types"] if _cloud(config) == "gcp" else ():
+        for disk in _node(config, name)["disks"]:
+            place, _, kind = str(disk["initializeParams"].get("diskType")).rpartition("/diskTypes/")
+            if place != f"zones/{provider.get('availability_zone')}" or kind in ("", "pd-standard"):
+                yield f"{name}: diskType must be of the provider's zone, and not pd-standard, which G2 machines refuse"
 
 
 def _start(config: Config) -> Iterator[str]:

@@ -146,6 +146,23 @@ OWN = {
     ),
     ("azure", "a public head"): (lambda c: c["provider"].update(use_external_head_ip=True), "public addresses"),
     ("azure", "the latest image"): (lambda c: node(c, "head").update(imageVersion="latest"), "imageVersion"),
+    ("aws", "a tunnel to another region"): (
+        lambda c: c["provider"].update(region="elsewhere"), "needs --region elsewhere",
+    ),
+    ("gcp", "a tunnel to another zone"): (
+        lambda c: c["provider"].update(availability_zone="elsewhere"), "needs --zone elsewhere",
+    ),
+    ("gcp", "a tunnel to gcloud's own project"): (
+        lambda c: c["auth"].update(ssh_proxy_command=c["auth"]["ssh_proxy_command"].replace("--project", "--x")),
+        "needs --project",
+    ),
+    ("gcp", "a disk that the machine refuses"): (
+        lambda c: node(c, "gpu-spot")["disks"][0]["initializeParams"].pop("diskType"), "not pd-standard",
+    ),
+    ("gcp", "a disk in another zone"): (
+        lambda c: node(c, "head")["disks"][0]["initializeParams"].update(diskType="zones/elsewhere/diskTypes/pd-ssd"),
+        "of the provider's zone",
+    ),
     ("aws", "a spot head"): (
         lambda c: node(c, "head").update(InstanceMarketOptions={"MarketType": "spot"}), "must not be a spot",
     ),
