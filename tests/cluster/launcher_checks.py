@@ -17,6 +17,8 @@ import ray
 from machines import MACHINES
 from ray.autoscaler._private.util import prepare_config, validate_config
 
+from sweeps._options import GPUS
+
 Config = Mapping[str, Any]
 
 HOME = "/home/ray/memory-study"
@@ -63,7 +65,7 @@ NODE_KEYS = {
 def problems(config: Config) -> list[str]:
     """All that is wrong, as sentences; empty for a file that may be used."""
     checks = (
-        _schema, _keys, _counts, _types, _machines, _repeated, _start, _authentication, _network, _image, _mounts,
+        _schema, _keys, _counts, _types, _machines, _plans, _repeated, _start, _authentication, _network, _image, _mounts,
     )  # fmt: skip
     return [problem for check in checks for problem in check(config)]
 
@@ -154,12 +156,26 @@ def _machines(config: Config) -> Iterator[str]:
             continue
         if name == config["head_node_type"]:
             continue
-        cpus, gpus = MACHINES[machine]
+        cpus, gpus, kind = MACHINES[machine]
         claimed = config["available_node_types"][name]["resources"]
         if claimed != {"CPU": cpus, "GPU": gpus}:
             yield f"{name}: {machine} has {cpus} CPUs and {gpus} GPUs, not {claimed}"
         if cpus < CPUS_PER_GPU * gpus:
             yield f"{name}: tasks ask for {CPUS_PER_GPU} CPUs a GPU; {machine} has fewer"
+        if variables(config).get("MEMORY_STUDY_GPU") != kind:
+            yield f"{name}: the GPU of {machine} is {kind}, and MEMORY_STUDY_GPU must say so"
+
+
+def plan_problems(given: Mapping[str, str]) -> Iterator[str]:
+    """What is wrong with the environment in which sweeps are planned, of a launcher's file or a ConfigMap."""
+    if given.get("MEMORY_STUDY_GPU") not in GPUS:
+        yield f"MEMORY_STUDY_GPU={given.get('MEMORY_STUDY_GPU')} is none of the GPUs of sweeps/_cost.py: {', '.join(GPUS)}"
+    if given.get("MEMORY_STUDY_DEVICE") != "cuda":
+        yield "without MEMORY_STUDY_DEVICE=cuda a node whose GPU does not work would train on its CPUs"
+
+
+def _plans(config: Config) -> Iterator[str]:
+    yield from plan_problems(variables(config))
 
 
 def _repeated(config: Config) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
+from launcher_checks import variables
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "cluster" / "README.md").read_text()
@@ -83,12 +86,15 @@ SWEEPS = sorted(
 def test_a_sweep_of_the_readme_can_be_planned_and_says_what_it_costs(command: str, tmp_path: Path) -> None:
     store = ["--tracking-uri", f"sqlite:///{tmp_path}/mlflow.db"]
     dry = [] if "--dry-run" in command else ["--dry-run"]
+    on_the_head = variables(yaml.safe_load((ROOT / "cluster" / "aws.yaml").read_text()))
+    environment = os.environ | (on_the_head if "--address auto" in command else {})
     done = subprocess.run(
-        [sys.executable, *words(command)[1:], *dry, *store], cwd=ROOT, capture_output=True, text=True, timeout=120,
-        check=False,
+        [sys.executable, *words(command)[1:], *dry, *store], cwd=ROOT, env=environment, capture_output=True, text=True,
+        timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "L4 hours" in done.stdout
+    gpu = on_the_head["MEMORY_STUDY_GPU"] if "--address auto" in command else "L4"
+    assert f"{gpu} hours" in done.stdout
     if "--price-per-hour" in command:
         hours = float(re.findall(r"^cost +([\d.]+) L4 hours", done.stdout, re.MULTILINE)[0])
         money = float(re.findall(r"^money +([\d.]+)", done.stdout, re.MULTILINE)[0])

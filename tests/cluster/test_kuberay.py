@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import yaml
 from kuberay_checks import autoscaling_config, problems
 from kuberay_schema import OPERATOR
+from launcher_checks import plan_problems
 
 CLUSTER = Path(__file__).parents[2] / "cluster"
 KINDS = ("RayCluster", "RayJob")
@@ -181,6 +183,19 @@ def test_what_both_need_is_declared_and_only_the_clusters_own_pods_and_the_opera
     assert asked
 
 
+def environment() -> dict[str, str]:
+    """What the ConfigMap gives to every Ray container."""
+    (found,) = (each["data"] for each in documents("base") if each["kind"] == "ConfigMap")
+    return dict(found)
+
+
+def test_sweeps_are_planned_for_the_gpu_that_the_workers_have() -> None:
+    assert list(plan_problems(environment())) == []
+    for kind in KINDS:
+        for part in (spec(read(kind))["headGroupSpec"], group(read(kind), 0), group(read(kind), 1)):
+            assert container(part)["envFrom"] == [{"configMapRef": {"name": "memory-study"}}]
+
+
 def test_the_entrypoint_of_the_job_is_a_command_that_plans(tmp_path: Path) -> None:
     import shlex
     import subprocess
@@ -190,10 +205,10 @@ def test_the_entrypoint_of_the_job_is_a_command_that_plans(tmp_path: Path) -> No
     assert words[:2] == ["python", "-m"]
     done = subprocess.run(
         [sys.executable, *words[1:], "--dry-run", "--tracking-uri", f"sqlite:///{tmp_path}/mlflow.db"],
-        cwd=CLUSTER.parent, capture_output=True, text=True, timeout=120, check=False,
+        cwd=CLUSTER.parent, env=os.environ | environment(), capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "L4 hours" in done.stdout
+    assert f"{environment()['MEMORY_STUDY_GPU']} hours" in done.stdout
 
 
 def test_copies_of_the_resource_are_independent() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from launcher_checks import TOKEN, problems
+from launcher_checks import GPUS, TOKEN, problems, variables
 
 CLUSTER = Path(__file__).parents[2] / "cluster"
 CLOUDS = ("aws", "gcp", "azure")
@@ -71,6 +71,12 @@ def in_options(old: str, new: str) -> Callable[[dict[str, Any]], None]:
     return change
 
 
+def another_gpu(config: dict[str, Any]) -> None:
+    now = variables(config)["MEMORY_STUDY_GPU"]
+    other = next(name for name in GPUS if name != now)
+    in_options(f"MEMORY_STUDY_GPU={now}", f"MEMORY_STUDY_GPU={other}")(config)
+
+
 MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "a misspelt key": (at_top(idle_timeout=5), "Ray refuses it"),
     "a fraction of a GPU": (in_type("gpu-spot", resources={"CPU": 4, "GPU": 0.5}), "Ray refuses it"),
@@ -112,6 +118,10 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "checkpoints on a worker's disk": (
         in_options("MEMORY_STUDY_CHECKPOINTS=", "MEMORY_STUDY_CHECKPOINTS=/tmp/"), "for the checkpoints",
     ),
+    "no type of GPU": (in_options("MEMORY_STUDY_GPU", "MEMORY_STUDY_CPU"), "MEMORY_STUDY_GPU=None is none"),
+    "a GPU that sweeps do not know": (in_options("MEMORY_STUDY_GPU=", "MEMORY_STUDY_GPU=X"), "is none of the GPUs"),
+    "the GPU of another machine": (another_gpu, "and MEMORY_STUDY_GPU must say so"),
+    "training on the CPUs of a broken node": (in_options("MEMORY_STUDY_DEVICE=cuda", "X=y"), "MEMORY_STUDY_DEVICE=cuda"),
     "artifacts on the head's disk": (
         in_options("_MLFLOW_SERVER_ARTIFACT_ROOT=", "_MLFLOW_SERVER_ARTIFACT_ROOT=/tmp/"), "for the artifacts",
     ),
