@@ -16,6 +16,7 @@ SPOT = {
     "eks.amazonaws.com/capacityType": "SPOT",
     "karpenter.sh/capacity-type": "spot",
     "cloud.google.com/gke-spot": "true",
+    "cloud.google.com/gke-provisioning": "spot",
     "kubernetes.azure.com/scalesetpriority": "spot",
 }
 """The labels by which clouds mark spot machines."""
@@ -63,12 +64,13 @@ def _autoscaler(spec: Resource) -> Iterator[str]:
         yield "spot and on-demand groups must offer the same, or the autoscaler prefers the fuller one"
 
 
-def _groups(spec: Resource) -> Iterator[str]:
-    def spot(group: Resource) -> bool:
-        return any(SPOT.get(key) == value for key, value in _pod(group).get("nodeSelector", {}).items())
+def _is_spot(group: Resource) -> bool:
+    return any(SPOT.get(key) == value for key, value in _pod(group).get("nodeSelector", {}).items())
 
+
+def _groups(spec: Resource) -> Iterator[str]:
     groups = spec["workerGroupSpecs"]
-    cheap, lasting = [g for g in groups if spot(g)], [g for g in groups if not spot(g)]
+    cheap, lasting = [g for g in groups if _is_spot(g)], [g for g in groups if not _is_spot(g)]
     if not cheap or not lasting:
         yield "there must be a spot group and an on-demand group to fall back on"
     elif min(g["priority"] for g in cheap) <= max(g["priority"] for g in lasting):
@@ -112,6 +114,8 @@ def _head(spec: Resource) -> Iterator[str]:
         not in _pod(spec["headGroupSpec"])["containers"][0]["args"][0]
     ):
         yield "services.sh must start before Ray on the head"
+    if not _pod(spec["headGroupSpec"]).get("nodeSelector") or _is_spot(spec["headGroupSpec"]):
+        yield "the head's nodeSelector must choose a machine on demand: losing it ends the sweep"
 
 
 def _dashboard(resource: Resource, spec: Resource) -> Iterator[str]:

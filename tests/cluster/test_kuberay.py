@@ -86,6 +86,14 @@ MISTAKES: dict[str, tuple[Change, str]] = {
     "an idle cluster that costs money": (lambda r: group(r, 1).update(minReplicas=1), "minReplicas must be 0"),
     "on-demand before spot": (lambda r: group(r, 1).update(priority=5), "higher priority"),
     "no spot group": (lambda r: group(r, 0)["template"]["spec"].pop("nodeSelector"), "to fall back on"),
+    "a head wherever there is room": (
+        lambda r: spec(r)["headGroupSpec"]["template"]["spec"].pop("nodeSelector"), "must choose a machine on demand",
+    ),
+    "a spot head": (
+        lambda r: spec(r)["headGroupSpec"]["template"]["spec"].update(
+            nodeSelector={"cloud.google.com/gke-provisioning": "spot"}
+        ), "must choose a machine on demand",
+    ),
     "no MPS": (lambda r: container(group(r, 0)).update(args=["$KUBERAY_GEN_RAY_START_CMD"]), "mps.sh must start"),
     "no services": (
         lambda r: container(spec(r)["headGroupSpec"]).update(args=["$KUBERAY_GEN_RAY_START_CMD"]), "services.sh",
