@@ -22,6 +22,10 @@ SPOT = {
 """The labels by which clouds mark spot machines."""
 
 
+STAY = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false", "karpenter.sh/do-not-disrupt": "true"}
+"""By which the usual autoscalers of machines leave a pod where it is."""
+
+
 def problems(resource: Resource) -> list[str]:
     """All that is wrong with a RayCluster or a RayJob, as sentences."""
     errors = jsonschema.Draft202012Validator(JOB if resource["kind"] == "RayJob" else CLUSTER).iter_errors(
@@ -116,6 +120,8 @@ def _head(spec: Resource) -> Iterator[str]:
         yield "services.sh must start before Ray on the head"
     if not _pod(spec["headGroupSpec"]).get("nodeSelector") or _is_spot(spec["headGroupSpec"]):
         yield "the head's nodeSelector must choose a machine on demand: losing it ends the sweep"
+    if not STAY.items() <= spec["headGroupSpec"]["template"]["metadata"].get("annotations", {}).items():
+        yield f"the head needs the annotations {STAY}, or autoscalers of machines may end it"
 
 
 def _dashboard(resource: Resource, spec: Resource) -> Iterator[str]:

@@ -81,7 +81,7 @@ POD = fields(
         fsGroupChangePolicy={"enum": ["OnRootMismatch", "Always"]},
     ),
 )  # fmt: skip
-TEMPLATE = fields("metadata spec", metadata=fields("labels", labels=STRINGS), spec=POD)
+TEMPLATE = fields("metadata spec", metadata=fields("labels", labels=STRINGS, annotations=STRINGS), spec=POD)
 
 CLUSTER_SPEC = fields(
     "rayVersion authOptions enableInTreeAutoscaling autoscalerOptions headGroupSpec workerGroupSpecs",

@@ -94,6 +94,9 @@ MISTAKES: dict[str, tuple[Change, str]] = {
             nodeSelector={"cloud.google.com/gke-provisioning": "spot"}
         ), "must choose a machine on demand",
     ),
+    "a head that may be moved": (
+        lambda r: spec(r)["headGroupSpec"]["template"]["metadata"].pop("annotations"), "may end it",
+    ),
     "no MPS": (lambda r: container(group(r, 0)).update(args=["$KUBERAY_GEN_RAY_START_CMD"]), "mps.sh must start"),
     "no services": (
         lambda r: container(spec(r)["headGroupSpec"]).update(args=["$KUBERAY_GEN_RAY_START_CMD"]), "services.sh",
