@@ -137,13 +137,15 @@ def test_a_mistake_in_the_resource_is_found(kind: str, mistake: str) -> None:
 
 
 def test_the_autoscaler_reads_what_the_file_means() -> None:
-    derived = autoscaling_config(spec(read("RayCluster")))
-    types = derived["available_node_types"]
-    assert (types["gpu-spot"]["min_workers"], types["gpu-spot"]["max_workers"]) == (0, 8)
-    assert types["gpu-spot"]["resources"]["GPU"] == 1
-    assert types["gpu-spot"]["priority"] > types["gpu-on-demand"]["priority"]
-    assert derived["idle_timeout_minutes"] == 5
-    assert derived["max_workers"] == 10
+    cluster = spec(read("RayCluster"))
+    derived, groups = autoscaling_config(cluster), cluster["workerGroupSpecs"]
+    for meant in groups:
+        found = derived["available_node_types"][meant["groupName"]]
+        assert (found["min_workers"], found["max_workers"]) == (0, meant["maxReplicas"])
+        assert found["resources"]["GPU"] == int(container(meant)["resources"]["limits"]["nvidia.com/gpu"])
+        assert found["priority"] == meant["priority"]
+    assert derived["idle_timeout_minutes"] == cluster["autoscalerOptions"]["idleTimeoutSeconds"] / 60
+    assert derived["max_workers"] == sum(meant["maxReplicas"] for meant in groups)
 
 
 def test_the_job_brings_the_same_cluster_but_for_its_dashboard() -> None:
