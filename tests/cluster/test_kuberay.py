@@ -144,6 +144,8 @@ def test_the_autoscaler_reads_what_the_file_means() -> None:
         assert (found["min_workers"], found["max_workers"]) == (0, meant["maxReplicas"])
         assert found["resources"]["GPU"] == int(container(meant)["resources"]["limits"]["nvidia.com/gpu"])
         assert found["priority"] == meant["priority"]
+    spot, on_demand = (derived["available_node_types"][name] for name in ("gpu-spot", "gpu-on-demand"))
+    assert spot["priority"] > on_demand["priority"]
     assert derived["idle_timeout_minutes"] == cluster["autoscalerOptions"]["idleTimeoutSeconds"] / 60
     assert derived["max_workers"] == sum(meant["maxReplicas"] for meant in groups)
 
