@@ -63,6 +63,7 @@ def tabulate(judged: Sequence[Judged]) -> pd.DataFrame:
                 "p",
             )
         },
+        "seeds": pd.array([_seeds(j.finding) for j in judged], dtype="Int64"),
         "p_holm": [j.p_holm for j in judged],
         "verdict": [j.verdict for j in judged],
         "reason": [j.reason for j in judged],
@@ -137,7 +138,17 @@ def cells(judged: Judged) -> dict[str, str]:
         "part": found.part,
         "test": found.test,
         "effect [95 % interval]": interval if math.isfinite(found.effect) else "",
-        "n": _frames.counted(found.n, found.units) if found.n else "",
+        "n": _counted(found),
         "p (Holm)": f"{judged.p_holm:.2g}" if math.isfinite(judged.p_holm) else "",
         "verdict": f"{judged.verdict} ({judged.reason})" if judged.reason else judged.verdict,
     }
+
+
+def _counted(found: Finding) -> str:
+    """``5 seeds``, ``20 trials, 5 seeds``, or nothing of none."""
+    shared = f", {_frames.counted(found.seeds, 'seed')}" if found.seeds else ""
+    return f"{_frames.counted(found.n, found.units)}{shared}" if found.n else ""
+
+
+def _seeds(found: Finding) -> int | None:
+    return found.n if found.units == "seed" else found.seeds

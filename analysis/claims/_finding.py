@@ -30,8 +30,9 @@ class Finding:
     """One test of a claim, on one panel and part (such as a kind of noise).
 
     ``effect`` with its 95 % interval ``low`` to ``high`` and the ``margin``, the smallest effect that would
-    matter, are in ``unit``; positive is as the claim says. ``n`` independent ``units``. ``p`` is two-sided, NaN
-    where nothing was tested: then ``missing`` says why. ``against``: why the claim fails whatever p is;
+    matter, are in ``unit``; positive is as the claim says. ``n`` ``units``; of trials, also how many ``seeds`` they share,
+    because those of one seed are not independent. ``p`` is two-sided, NaN where nothing was tested: then ``missing``
+    says why. ``against``: why the claim fails whatever p is;
     ``undecided``: why it stays open whatever p is. ``more_runs``: how many further runs it would take at the
     observed effect and spread to bring p below a level, None where no number would. ``detail``: what else a
     reader should know.
@@ -48,6 +49,7 @@ class Finding:
     margin: float
     n: int = 0
     units: str = "seed"
+    seeds: int | None = None
     p: float = NAN
     missing: str = ""
     against: str = ""

@@ -94,20 +94,15 @@ def curves_of(
 ) -> pd.DataFrame:  # fmt: skip
     """Curves on :data:`EPOCHS`: for each metric, a function of the trial gives the curve."""
     generator = np.random.default_rng(seed)
-    parts = [
-        pd.DataFrame(
-            {
-                "trial": trial, "metric": metric, "epoch": EPOCHS.astype(int),
-                "value": curve(row)(EPOCHS) + noise * generator.normal(size=len(EPOCHS)),
-            }
-        )
-        for trial, row in trials.iterrows() for metric, curve in metrics.items()
+    values = [
+        curve(row)(EPOCHS) + noise * generator.normal(size=len(EPOCHS))
+        for _, row in trials.iterrows() for curve in metrics.values()
     ]  # fmt: skip
-    columns = ["trial", "metric", "epoch", "value"]
-    table = (
-        pd.concat(parts) if parts else pd.DataFrame(columns=columns).astype({"epoch": int, "value": float})
+    names = pd.MultiIndex.from_product([trials.index, [*metrics], EPOCHS.astype(int)])
+    table = names.to_frame(index=False, name=["trial", "metric", "epoch"])
+    return table.assign(value=np.array(values, dtype=float).ravel()).astype(
+        {"trial": "category", "metric": "category", "epoch": int}
     )
-    return table.reset_index(drop=True).astype({"trial": "category", "metric": "category"})
 
 
 def hump(epochs: np.ndarray, top: float = 20.0, width: float = 1.0) -> np.ndarray:
