@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis import _frames, _noise
+from analysis import _frames, _noise, _over_seeds
 
 
 def by_epoch(curves: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -44,7 +44,7 @@ def _means(trials: pd.DataFrame, points: pd.DataFrame, metric: str) -> pd.DataFr
         _long(rows, points[points["trial"].isin(rows.index)], metric)
         for _, rows in trials.groupby(_noise.KEY)
     ]
-    return _noise.means(pd.concat(of_settings), [*_noise.KEY, "epoch"], metric)
+    return _over_seeds.means(pd.concat(of_settings), [*_noise.KEY, "epoch"], metric)
 
 
 def _long(trials: pd.DataFrame, curves: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -11,8 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from analysis import _frames
-from analysis._statistics import t_interval
+from analysis import _frames, _over_seeds
 
 KINDS = {"randX": "random inputs", "randY": "random labels"}
 """The kinds of noise and what they make random, in the order in which figures show them."""
@@ -54,18 +53,8 @@ def sound(trials: pd.DataFrame, key: list[str]) -> pd.Series:
 def counts(trials: pd.DataFrame, key: list[str]) -> pd.DataFrame:
     """By setting: seeds that ``diverged``, and ``censored`` ones: sound, but never all of the training set right."""
     diverged = trials["diverged"].fillna(0).gt(0)
-    flags = pd.DataFrame({"diverged": diverged, "censored": trials["converged"].eq(0) & ~diverged})
-    by_seed = flags.groupby([trials[name] for name in (*key, "seed")]).max()
-    return by_seed.groupby(level=key).sum().astype(int)
-
-
-def means(values: pd.DataFrame, key: list[str], column: str) -> pd.DataFrame:
-    """By setting: mean of ``column``, ``_low`` and ``_high`` (95 % t-interval over seeds) and ``_seeds``."""
-    seeds = values.groupby([*key, "seed"])[column].mean().dropna()
-    moments = seeds.groupby(level=key).agg(["mean", "std", "count"])
-    low, high = t_interval(moments["mean"], moments["std"], moments["count"])
-    numbers = {"": moments["mean"], "_low": low, "_high": high, "_seeds": moments["count"]}
-    return pd.DataFrame({f"{column}{end}": values for end, values in numbers.items()}, moments.index)
+    flags = {"diverged": diverged, "censored": trials["converged"].eq(0) & ~diverged}
+    return pd.DataFrame({name: _over_seeds.count(trials, key, flag) for name, flag in flags.items()})
 
 
 def fixed_at(trials: pd.DataFrame, varied: str, fixed: str) -> pd.DataFrame:

@@ -37,9 +37,12 @@ def suggestions(rows: pd.DataFrame) -> pd.DataFrame:
     """
     asked = rows[~rows["repetition"].str.startswith(_FRONT) & ~rows["diverged"].fillna(0).gt(0)]
     key = [*STUDY, "number", "regularizers"]
-    real, noise = (asked[asked["side"] == side].set_index(key) for side in ("real", "randY"))
-    both = pd.DataFrame({"noise": noise["train_accuracy"], "real": real["best_validation_accuracy"]})
-    found = both.astype(float).dropna().reset_index()
+    seen = {"noise": ("randY", "train_accuracy"), "real": ("real", "best_validation_accuracy")}
+    both = {
+        name: asked[asked["side"] == side].groupby(key)[column].mean()
+        for name, (side, column) in seen.items()
+    }
+    found = pd.DataFrame(both).astype(float).dropna().reset_index()
     return found.assign(repetition=found["repetition"].astype(int)).sort_values(
         [*STUDY, "number"], ignore_index=True
     )

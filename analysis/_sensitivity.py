@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis import _blocks, _frames, _noise
+from analysis import _blocks, _frames, _noise, _over_seeds
 
 KINDS = _noise.DATA
 """The kinds of data and what they are called, in the order in which they are shown."""
@@ -39,8 +39,8 @@ def by_data(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def lost(trials: pd.DataFrame) -> pd.DataFrame:
-    """By :data:`KEY`: the number of trials that diverged or overflowed, as ``lost``."""
-    return trials.groupby(KEY)["diverged"].sum().astype(int).to_frame("lost")
+    """By :data:`KEY`: the number of seeds that diverged or overflowed, as ``lost``."""
+    return _over_seeds.count(trials, KEY, trials["diverged"].gt(0)).to_frame("lost")
 
 
 def not_drawn(table: pd.DataFrame) -> list[str]:

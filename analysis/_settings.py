@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from analysis import _frames
-from analysis._statistics import Floats, t_interval
+from analysis import _frames, _over_seeds
+from analysis._statistics import Floats
 
 KEY = ["panel", "regularizers"]
 """Columns that name a setting: what it shares with its panel, and the strengths of its regularizers."""
@@ -36,20 +36,16 @@ def names(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def count(trials: pd.DataFrame, side: str, condition: pd.Series) -> pd.Series:
-    """By setting: how many trials of this side fulfil a condition."""
-    return condition[trials["side"] == side].groupby([trials[key] for key in KEY]).sum()
+    """By setting: how many seeds have a trial of this side that fulfils a condition."""
+    own = trials["side"] == side
+    return _over_seeds.count(trials[own], KEY, condition[own])
 
 
 def mean_over_seeds(trials: pd.DataFrame, side: str, column: str, name: str) -> pd.DataFrame:
     """By setting: ``<name>``, ``<name>_low`` and ``_high`` (95 % t-interval over seeds), ``<name>_seeds``."""
     sound = ~trials["diverged"].fillna(0).gt(0).groupby([trials[key] for key in KEY]).transform("any")
     kept = trials[sound & (trials["side"] == side)]
-    seeds = kept.groupby([*KEY, "seed"])[column].mean().dropna()
-    moments = seeds.groupby(level=KEY).agg(["mean", "std", "count"])
-    low, high = t_interval(moments["mean"], moments["std"], moments["count"])
-    return pd.DataFrame(
-        {name: moments["mean"], f"{name}_low": low, f"{name}_high": high, f"{name}_seeds": moments["count"]}
-    )
+    return _over_seeds.means(kept.assign(**{name: kept[column]}), KEY, name)
 
 
 def seed_matrices(

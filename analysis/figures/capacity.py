@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from analysis import _blocks, _frames, _levels, _noise, _style
+from analysis import _blocks, _frames, _levels, _noise, _over_seeds, _style
 
 SWEEP = "capacity"
 COLUMNS = (*_noise.COLUMNS, "best_validation_accuracy", "validation_accuracy")
@@ -36,7 +36,7 @@ def tabulate(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     trials = _noise.by_kind(_frames.with_columns(trials, COLUMNS), ignoring=("width", "train_size"))
     trials = _noise.fixed_at(trials, varied="width", fixed="train_size")
     kept = trials[_noise.sound(trials, _KEY)]
-    means = [_noise.means(kept, _KEY, measure) for measure in MEASURES]
+    means = [_over_seeds.means(kept, _KEY, measure) for measure in MEASURES]
     table = pd.concat([_noise.counts(trials, _KEY), *means], axis=1)
     seeds = [f"{measure}_seeds" for measure in MEASURES]
     return table.fillna(dict.fromkeys(seeds, 0)).astype(dict.fromkeys(seeds, int)).reset_index()

@@ -15,7 +15,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from analysis import _blocks, _frames, _noise, _sensitivity, _style
+from analysis import _blocks, _frames, _noise, _over_seeds, _sensitivity, _style
 
 SWEEP = "sensitivity"
 COLUMNS = (*_sensitivity.COLUMNS, "class_sensitivity", "sensitivity_off_diagonal")
@@ -36,7 +36,7 @@ def tabulate(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     trials = _sensitivity.by_data(trials[trials["labels"].fillna("data") == "data"])
     key = _sensitivity.KEY
     kept = trials[_noise.sound(trials, key) & trials["class_sensitivity"].notna()]
-    table = _sensitivity.lost(trials).join(_noise.means(kept, key, SHARE))
+    table = _sensitivity.lost(trials).join(_over_seeds.means(kept, key, SHARE))
     cells = {name: _cells(rows) for name, rows in kept.groupby(key)}
     if cells:
         table = table.join(pd.concat(cells, names=key).droplevel(-1))
@@ -52,8 +52,8 @@ def _cells(rows: pd.DataFrame) -> pd.DataFrame:
     maps = np.stack([np.asarray(each, dtype=np.float64) for each in rows["class_sensitivity"]])
     shares = maps / np.nansum(maps, axis=(1, 2), keepdims=True)
     loss_class, example_class = (places.ravel() for places in np.indices(maps.shape[1:]))
-    mean = pd.DataFrame(shares.reshape(len(maps), -1)).mean()
-    return pd.DataFrame({"loss_class": loss_class, "example_class": example_class, "share": mean})
+    by_seed = pd.DataFrame(shares.reshape(len(maps), -1)).groupby(rows["seed"].to_numpy()).mean()
+    return pd.DataFrame({"loss_class": loss_class, "example_class": example_class, "share": by_seed.mean()})
 
 
 def describe(table: pd.DataFrame) -> str:

@@ -19,8 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
-from analysis import _blocks, _examples, _frames, _levels, _noise, _pictures, _style
-from analysis._statistics import t_interval
+from analysis import _blocks, _examples, _frames, _levels, _noise, _over_seeds, _pictures, _style
 
 SWEEP = "noise"
 SHARES = ("filter_low_frequency", "filter_low_frequency_initial")
@@ -62,11 +61,10 @@ def _rows(panel: str, group: pd.DataFrame) -> Iterator[dict[str, object]]:
         if rows.empty:
             continue
         key = {"panel": panel, "kind": kind, "level": rows["level"].iloc[0]}
-        yield (
-            key
-            | {"seeds": found["seed"].nunique(), "diverged": int(rows["diverged"].fillna(0).gt(0).sum())}
-            | (_numbers(found) | _pictured(found, common, "filters") if len(found) else {})
-        )
+        lost = rows.loc[rows["diverged"].fillna(0).gt(0), "seed"].nunique()
+        counts = {"seeds": found["seed"].nunique(), "diverged": lost}
+        found_there = _numbers(found) | _pictured(found, common, "filters") if len(found) else {}
+        yield key | counts | found_there
     real = sound[sound["kind"] == _frames.CONTROL]
     if len(real):
         yield {"panel": panel, "kind": INITIAL, "level": 0.0, "seeds": 0, "diverged": 0} | _pictured(
@@ -75,14 +73,11 @@ def _rows(panel: str, group: pd.DataFrame) -> Iterator[dict[str, object]]:
 
 
 def _numbers(rows: pd.DataFrame) -> dict[str, object]:
-    """Means over seeds of the shares after and before training, with their intervals."""
-    numbers: dict[str, object] = {}
-    for name, share in zip(("share", "initial"), SHARES, strict=True):
-        values = rows.groupby("seed")[share].mean().to_numpy(dtype=float)
-        deviation = values.std(ddof=1) if len(values) > 1 else np.nan
-        low, high = t_interval(values.mean(), deviation, len(values))
-        numbers |= {name: values.mean(), f"{name}_low": float(low), f"{name}_high": float(high)}
-    return numbers
+    """Means over seeds of the shares after and before training, with their intervals, of one kind of data."""
+    named = rows.rename(columns=dict(zip(SHARES, ("share", "initial"), strict=True)))
+    means = pd.concat([_over_seeds.means(named, ["kind"], name) for name in ("share", "initial")], axis=1)
+    numbers = means.reindex(rows["kind"].unique())[_NUMBERS].iloc[0]
+    return {str(name): number for name, number in numbers.items()}
 
 
 def _pictured(rows: pd.DataFrame, common: set[int], array: str) -> dict[str, object]:

@@ -18,8 +18,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis import _frames, _searches, _settings, _style
-from analysis._statistics import t_interval, upper_left_envelope
+from analysis import _frames, _over_seeds, _searches, _settings, _style
+from analysis._statistics import upper_left_envelope
 from memory_study import identity
 
 SWEEP = "frontier"
@@ -101,15 +101,11 @@ def _judged(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _progress(volumes: pd.DataFrame) -> pd.DataFrame:
-    moments = volumes.groupby(["panel", "search", "sampler", "number"])["hypervolume"].agg(
-        ["mean", "std", "count"]
-    )
-    low, high = t_interval(moments["mean"], moments["std"], moments["count"])
-    return (
-        moments.assign(hypervolume=moments["mean"], low=low, high=high, repetitions=moments["count"])
-        .drop(columns=["mean", "std", "count"])
-        .reset_index()
-    )
+    """By search, sampler and number of suggestions: mean hypervolume over repetitions, with its interval."""
+    of_seeds = volumes.rename(columns={"repetition": "seed"})
+    means = _over_seeds.means(of_seeds, ["panel", "search", "sampler", "number"], "hypervolume")
+    short = {"hypervolume_low": "low", "hypervolume_high": "high", "hypervolume_seeds": "repetitions"}
+    return means.rename(columns=short).reset_index()
 
 
 def describe(table: pd.DataFrame) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from analysis import _blocks, _frames, _levels, _noise, _sensitivity, _style
+from analysis import _blocks, _frames, _levels, _noise, _over_seeds, _sensitivity, _style
 
 SWEEP = "sensitivity"
 COLUMNS = _sensitivity.COLUMNS
@@ -53,7 +53,7 @@ def tabulate(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
 def _means(points: pd.DataFrame, metric: str) -> pd.DataFrame:
     """By data and step."""
     own = points[points["metric"] == metric].rename(columns={"value": metric})
-    return _noise.means(own, [*_sensitivity.KEY, "step"], metric)
+    return _over_seeds.means(own, [*_sensitivity.KEY, "step"], metric)
 
 
 def describe(table: pd.DataFrame) -> str:

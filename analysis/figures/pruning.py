@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from analysis import _blocks, _frames, _levels, _noise, _pruning, _style
+from analysis import _blocks, _frames, _levels, _noise, _over_seeds, _pruning, _style
 
 SWEEP = "pruning"
 METRICS = {"test_accuracy": "test", "best_validation_accuracy": "best validation"}
@@ -40,8 +40,10 @@ def tabulate(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     ways = _pruning.ways(_frames.with_columns(trials, COLUMNS))
     kept = ways[_noise.sound(ways, _pruning.KEY)]
     diverged = ways.groupby(_pruning.KEY)["diverged"].sum().astype(int)
-    table = pd.concat([diverged, *(_noise.means(kept, _pruning.KEY, metric) for metric in METRICS)], axis=1)
-    aurocs = _noise.means(ways[~ways["diverged"]], ["panel", "data", "score"], _AUROC)
+    table = pd.concat(
+        [diverged, *(_over_seeds.means(kept, _pruning.KEY, metric) for metric in METRICS)], axis=1
+    )
+    aurocs = _over_seeds.means(ways[~ways["diverged"]], ["panel", "data", "score"], _AUROC)
     seeds = [f"{metric}_seeds" for metric in METRICS]
     table = table.fillna(dict.fromkeys(seeds, 0)).astype(dict.fromkeys(seeds, int)).reset_index()
     return table.join(aurocs.drop(columns=f"{_AUROC}_seeds"), on=["panel", "data", "score"])

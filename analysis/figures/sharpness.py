@@ -4,7 +4,7 @@ Sharpness, the largest eigenvalue of the Hessian of the training loss, against t
 noise, a line for each kind of noise. Left: after the last epoch. Right: after the first evaluated epoch with a training
 loss of at most ``sharpness_loss``, because nets fit unequally well at the end, and where the loss vanishes so does its
 Hessian; what the losses there were is stated. Geometric means over seeds with a 95 % t-interval of the logarithms. A level
-at which a trial diverged is named, not averaged; trials that never got to the loss are counted, and left out on the right.
+at which a trial diverged is named, not averaged; seeds that never got to the loss are counted, and left out on the right.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from analysis import _blocks, _frames, _levels, _noise, _style
-from analysis._statistics import t_interval
+from analysis import _blocks, _frames, _levels, _noise, _over_seeds, _style
 
 SWEEP = "noise"
 COLUMNS = (
@@ -31,7 +30,7 @@ def tabulate(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     """One row per panel, kind of noise and level: ``sharpness`` and ``sharpness_matched`` with intervals and seeds.
 
     Real data have a row for each kind. ``loss_low`` and ``loss_high``: the range of the training losses at which nets
-    were matched, of at most ``sharpness_loss``; ``late``: sound trials that never got there.
+    were matched, of at most ``sharpness_loss``; ``late``: sound seeds that never got there.
     """
     trials = _noise.by_kind(_frames.with_columns(trials, COLUMNS))
     diverged = trials["diverged"].fillna(0).gt(0)
@@ -39,12 +38,12 @@ def tabulate(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     kept = trials[_noise.sound(trials, _noise.KEY)]
     groups = kept.groupby(_noise.KEY)
     losses = groups["sharpness_matched_loss"].agg(["min", "max"]).set_axis(["loss_low", "loss_high"], axis=1)
-    late = groups["sharpness_matched"].agg(lambda values: int(values.isna().sum())).rename("late")
+    measured, matched = (_over_seeds.count(kept, _noise.KEY, kept[metric].notna()) for metric in METRICS)
     parts = [
         _noise.counts(trials, _noise.KEY),
         *(_geometric_means(kept, metric) for metric in METRICS),
         losses,
-        late,
+        (measured - matched).rename("late"),
     ]
     table = pd.concat([*parts, groups["sharpness_loss"].first()], axis=1)
     whole = ["late", *(f"{metric}_seeds" for metric in METRICS)]
@@ -53,12 +52,11 @@ def tabulate(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
 
 def _geometric_means(trials: pd.DataFrame, metric: str) -> pd.DataFrame:
     """By setting: geometric mean over seeds of a positive metric, ``_low``, ``_high`` and ``_seeds``."""
-    logs = np.log(trials[metric].where(trials[metric] > 0))
-    moments = logs.groupby([trials[name] for name in _noise.KEY]).agg(["mean", "std", "count"])
-    low, high = t_interval(moments["mean"], moments["std"], moments["count"], within=(-np.inf, np.inf))
-    numbers = {"": moments["mean"], "_low": low, "_high": high}
-    columns = {f"{metric}{end}": np.exp(values) for end, values in numbers.items()}
-    return pd.DataFrame({**columns, f"{metric}_seeds": moments["count"]}, moments.index)
+    logs = trials.assign(**{metric: np.log(trials[metric].where(trials[metric] > 0))})
+    means = _over_seeds.means(logs, _noise.KEY, metric, within=(-np.inf, np.inf))
+    return means.assign(
+        **{f"{metric}{end}": np.exp(means[f"{metric}{end}"]) for end in ("", "_low", "_high")}
+    )
 
 
 def describe(table: pd.DataFrame) -> str:
@@ -95,7 +93,7 @@ def _matches(rows: pd.DataFrame) -> list[str]:
     """How well the losses match, and who never got to such a loss."""
     once = rows[(rows["level"] > 0) | ~rows.duplicated("level")]  # real data are there for each kind
     late = [f"{row['late']} on {_noise.in_prose(row)}" for _, row in once[once["late"] > 0].iterrows()]
-    notes = [f"Trials that never got to that loss, not drawn on the right: {', '.join(late)}"] if late else []
+    notes = [f"Seeds that never got to that loss, not drawn on the right: {', '.join(late)}"] if late else []
     if rows["loss_low"].notna().any():
         low, high = rows["loss_low"].min(), rows["loss_high"].max()
         notes.insert(0, f"Training losses on the right: {low:.2g} to {high:.2g} nats")

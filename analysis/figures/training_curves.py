@@ -16,8 +16,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis import _frames, _settings, _style
-from analysis._statistics import t_interval
+from analysis import _frames, _over_seeds, _settings, _style
 from analysis.claims import c13
 
 SWEEP = "regularization"
@@ -46,16 +45,12 @@ def tabulate(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     points = (
         by_epoch.rename_axis(index="trial")
         .reset_index()
-        .melt("trial", var_name="epoch", value_name="value")
+        .melt("trial", var_name="epoch", value_name="accuracy")
         .dropna()
     )
     points = points.join(trials[[*_settings.KEY, "side", "seed"]], on="trial")
-    key = [*_settings.KEY, "side", "epoch"]
-    moments = points.groupby(key)["value"].agg(["mean", "std", "count"])
-    low, high = t_interval(moments["mean"], moments["std"], moments["count"])
-    table = pd.DataFrame(
-        {"accuracy": moments["mean"], "accuracy_low": low, "accuracy_high": high, "seeds": moments["count"]}
-    ).reset_index()
+    table = _over_seeds.means(points, [*_settings.KEY, "side", "epoch"], "accuracy")
+    table = table.rename(columns={"accuracy_seeds": "seeds"}).reset_index()
     names = _settings.names(trials).reset_index()
     table = names.merge(table, on=_settings.KEY).merge(_shown(table, names), on=_settings.KEY)
     order = {kind: place for place, kind in enumerate(_style.regularizer_order(table["regularizer"]))}

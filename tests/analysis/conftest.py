@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,13 @@ sys.path.insert(
     0, str(Path(__file__).parent)
 )  # for the tests' own helper modules, whatever pytest's import mode
 
+import invented_frontier
+import invented_noise
+import invented_pruning
+import invented_sensitivity
 from invented_store import EXPERIMENT, SMALL, Writer, invent, settings
 
+from analysis import figures
 from analysis._cache import load
 from analysis._frames import Frames
 from analysis._store import connect, find_experiment
@@ -72,3 +78,34 @@ def frames_of() -> Callable[[Writer], Frames]:
 @pytest.fixture(scope="session")
 def frames(store: Writer, frames_of: Callable[[Writer], Frames]) -> Frames:
     return frames_of(store)
+
+
+@pytest.fixture(scope="session")
+def scenes(
+    store_with: Callable[[list[TrialConfig]], Writer],
+    frames_of: Callable[[Writer], Frames],
+    frames: Frames,
+) -> Callable[[str, str], Frames]:
+    """Trials of the experiment of a figure, by the scene's name: see :func:`invented_noise.scene`."""
+
+    @cache
+    def of_regularization(scene: str) -> Frames:
+        if scene in ("many", "troubled"):
+            return frames  # a setting of it diverged
+        if scene == "all diverged":
+            return Frames(frames.trials.assign(diverged=1.0), frames.curves)
+        two_nets = settings([0, 1], SMALL[:4]) + settings([0, 1], SMALL[:3], width=64)[:-1]
+        configs = {"nothing": [], "one trial": settings([0], [{}])[:1], "two panels": two_nets}
+        return frames_of(store_with(configs[scene]))
+
+    def of_figure(name: str, scene: str) -> Frames:
+        sweep = figures.find(name).SWEEP
+        if sweep == "frontier":
+            return invented_frontier.scene(scene)
+        if sweep == "sensitivity":
+            return invented_sensitivity.scene(scene)
+        if sweep == "pruning":
+            return invented_pruning.scene(scene)
+        return of_regularization(scene) if sweep == EXPERIMENT else invented_noise.scene(sweep, scene)
+
+    return of_figure

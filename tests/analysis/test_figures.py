@@ -10,14 +10,10 @@ from html import unescape
 from itertools import combinations
 from pathlib import Path
 
-import invented_frontier
-import invented_noise
-import invented_pruning
-import invented_sensitivity
 import numpy as np
 import pandas as pd
 import pytest
-from invented_store import EXPERIMENT, SMALL, Writer, settings
+from invented_store import SMALL
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -25,13 +21,10 @@ from matplotlib.transforms import Bbox
 
 from analysis import _style, figures
 from analysis._frames import Frames
-from memory_study.config import TrialConfig
 from memory_study.record import CURVES
 
 every_figure = pytest.mark.parametrize("name", figures.names())
 every_scene = pytest.mark.parametrize("scene", ["many", "two panels", "troubled"])
-Read = Callable[[Writer], Frames]
-Write = Callable[[list[TrialConfig]], Writer]
 Scenes = Callable[[str, str], Frames]
 Drawings = Callable[[str, str], Figure]
 
@@ -55,33 +48,6 @@ def labels_of(figure: Figure) -> list[str]:
         for text in (axes.get_xlabel(), axes.get_ylabel(), axes.get_title("left"))
     ]
     return [line for text in written for line in text.splitlines() if line]
-
-
-@pytest.fixture(scope="module")
-def scenes(store_with: Write, frames_of: Read, frames: Frames) -> Scenes:
-    """Trials of the experiment of a figure, by the scene's name: see :func:`invented_noise.scene`."""
-
-    @cache
-    def of_regularization(scene: str) -> Frames:
-        if scene in ("many", "troubled"):
-            return frames  # a setting of it diverged
-        if scene == "all diverged":
-            return Frames(frames.trials.assign(diverged=1.0), frames.curves)
-        two_nets = settings([0, 1], SMALL[:4]) + settings([0, 1], SMALL[:3], width=64)[:-1]
-        configs = {"nothing": [], "one trial": settings([0], [{}])[:1], "two panels": two_nets}
-        return frames_of(store_with(configs[scene]))
-
-    def of_figure(name: str, scene: str) -> Frames:
-        sweep = figures.find(name).SWEEP
-        if sweep == "frontier":
-            return invented_frontier.scene(scene)
-        if sweep == "sensitivity":
-            return invented_sensitivity.scene(scene)
-        if sweep == "pruning":
-            return invented_pruning.scene(scene)
-        return of_regularization(scene) if sweep == EXPERIMENT else invented_noise.scene(sweep, scene)
-
-    return of_figure
 
 
 @pytest.fixture(scope="module")
