@@ -1,7 +1,8 @@
 """Searches as the tags of their trials tell them: which study suggested a setting, when, and what the fronts came to.
 
 A trial's tag ``suggested`` has a word ``SEARCH/SAMPLER/REPETITION/NUMBER`` for each suggestion that it served, and
-``SEARCH/SAMPLER/front@SUGGESTIONS/PLACE`` where it judges a front: see ``sweeps/frontier.py``, which writes it.
+``SEARCH/SAMPLER/front@SUGGESTIONS/PLACE`` where it judges a front: see ``sweeps/frontier.py``, which writes it. Anybody
+can write a tag: a word of any other form is none.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from analysis._statistics import t_test
 STUDY = ["panel", "search", "sampler", "repetition"]
 """Columns that name a study; ``repetition`` is the seed."""
 _FRONT = "front@"
+_REPETITION, _NUMBER = r"(?P<repetition>[0-9]{1,18}|front@[0-9]{1,6})", r"(?P<number>[0-9]{1,6})"
+_WORD = rf"^(?P<search>[^/]+)/(?P<sampler>[^/]+)/{_REPETITION}/{_NUMBER}$"
 
 
 def words(trials: pd.DataFrame) -> pd.DataFrame:
@@ -24,7 +27,7 @@ def words(trials: pd.DataFrame) -> pd.DataFrame:
     """
     rows = trials.reset_index(names="trial")
     split = rows["suggested"].astype(object).str.split().explode().dropna()
-    parts = split.str.extract(r"^(?P<search>[^/]+)/(?P<sampler>[^/]+)/(?P<repetition>[^/]+)/(?P<number>\d+)$")
+    parts = split.str.extract(_WORD).dropna()
     parts["number"] = parts["number"].astype(int)
     return parts.join(rows).reset_index(drop=True)
 
@@ -35,7 +38,8 @@ def suggestions(rows: pd.DataFrame) -> pd.DataFrame:
     Columns: those of :data:`STUDY`, ``number``, ``regularizers``, ``noise`` (final training accuracy on random labels) and
     ``real`` (best validation accuracy on real data), by study and number.
     """
-    asked = rows[~rows["repetition"].str.startswith(_FRONT) & ~rows["diverged"].fillna(0).gt(0)]
+    asked = _asked(rows)
+    asked = asked[~asked["diverged"].fillna(0).gt(0)]
     key = [*STUDY, "number", "regularizers"]
     seen = {"noise": ("randY", "train_accuracy"), "real": ("real", "best_validation_accuracy")}
     both = {
@@ -43,9 +47,13 @@ def suggestions(rows: pd.DataFrame) -> pd.DataFrame:
         for name, (side, column) in seen.items()
     }
     found = pd.DataFrame(both).astype(float).dropna().reset_index()
-    return found.assign(repetition=found["repetition"].astype(int)).sort_values(
-        [*STUDY, "number"], ignore_index=True
-    )
+    return found.sort_values([*STUDY, "number"], ignore_index=True)
+
+
+def _asked(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of :func:`words`, those of suggestions, whatever came of them; ``repetition`` is a number."""
+    asked = rows[~rows["repetition"].str.startswith(_FRONT)]
+    return asked.assign(repetition=asked["repetition"].astype(int))
 
 
 def judging(rows: pd.DataFrame) -> pd.DataFrame:
@@ -67,18 +75,21 @@ def hypervolume(noise: npt.ArrayLike, real: npt.ArrayLike) -> float:
     return float(np.sum(np.diff(np.append(x[order], 1.0)) * best)) if len(x) else 0.0
 
 
-def progress(found: pd.DataFrame) -> pd.DataFrame:
-    """Of :func:`suggestions`, by study, the ``hypervolume`` after each number of suggestions (``number``, from 1 on).
+def progress(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of :func:`words`, by study, the ``hypervolume`` after each number of suggestions (``number``, from 1 on).
 
-    A suggestion that failed or diverged adds nothing, and counts.
+    A study goes up to its last suggestion that finished a trial, diverged or not; one that failed or diverged adds
+    nothing, and counts.
     """
-    rows = []
-    for study, points in found.groupby(STUDY):
-        numbers = points["number"].to_numpy()
-        for number in range(int(numbers.max()) + 1):
-            known = points[numbers <= number]
-            rows.append((*study, number + 1, hypervolume(known["noise"], known["real"])))
-    return pd.DataFrame(rows, columns=[*STUDY, "number", "hypervolume"])
+    found = suggestions(rows)
+    sound = dict(iter(found.groupby(STUDY)))
+    volumes = []
+    for study, asked in _asked(rows).groupby(STUDY):
+        points = sound.get(study, found.iloc[:0])
+        for number in range(int(asked["number"].max()) + 1):
+            known = points[points["number"] <= number]
+            volumes.append((*study, number + 1, hypervolume(known["noise"], known["real"])))
+    return pd.DataFrame(volumes, columns=[*STUDY, "number", "hypervolume"])
 
 
 def compared(volumes: pd.DataFrame, baseline: str = "random") -> pd.DataFrame:

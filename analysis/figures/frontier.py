@@ -61,8 +61,7 @@ def tabulate(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     """
     labelled = _settings.labelled(_frames.with_columns(trials, COLUMNS))
     words = _searches.words(labelled)
-    found = _searches.suggestions(words)
-    volumes = _searches.progress(found)
+    found, volumes = _searches.suggestions(words), _searches.progress(words)
     searched = words[["panel", "search"]].drop_duplicates()
     parts = {
         "suggestion": found,

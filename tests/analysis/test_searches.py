@@ -63,21 +63,20 @@ def test_the_order_of_a_search_follows_from_its_tags() -> None:
 
 
 def test_a_suggestion_that_diverged_adds_nothing() -> None:
-    sound, troubled = (
-        _searches.suggestions(words_of(invented_frontier.scene(name))) for name in ("many", "troubled")
-    )
-    assert len(sound) - len(troubled) == 2  # one trial that served two samplers
+    sound, troubled = (words_of(invented_frontier.scene(name)) for name in ("many", "troubled"))
+    served = len(_searches.suggestions(sound)) - len(_searches.suggestions(troubled))
+    assert served == 2  # one trial that served two samplers
     last = _searches.progress(troubled).groupby(_searches.STUDY)["hypervolume"].last()
     whole = _searches.progress(sound).groupby(_searches.STUDY)["hypervolume"].last()
     assert (last.to_numpy() <= whole.to_numpy()).all()
 
 
 def test_samplers_are_compared_in_pairs_of_one_seed_at_equal_cost() -> None:
-    found = _searches.suggestions(words_of(invented_frontier.scene("many")))
-    shorter = found[~((found["sampler"] == "tpe") & (found["repetition"] == 0) & (found["number"] >= 9))]
+    rows = words_of(invented_frontier.scene("many"))
+    shorter = rows[~((rows["sampler"] == "tpe") & (rows["repetition"] == "0") & (rows["number"] >= 9))]
     (row,) = _searches.compared(_searches.progress(shorter)).itertuples()
     assert (row.sampler, row.number, row.repetitions) == ("tpe", 9, 3)
-    first = shorter[shorter["number"] < 9]
+    first = _searches.suggestions(rows[rows["number"] < 9])
     volumes = first.groupby(["sampler", "repetition"]).apply(
         lambda rows: hypervolume(rows["noise"], rows["real"])
     )
@@ -85,6 +84,40 @@ def test_samplers_are_compared_in_pairs_of_one_seed_at_equal_cost() -> None:
     assert row.effect == pytest.approx((volumes["tpe"] - volumes["random"]).mean())
     assert row.p == pytest.approx(expected.pvalue)
     assert (row.low, row.high) == pytest.approx(tuple(expected.confidence_interval()))
+
+
+def diverged(rows: pd.DataFrame, sampler: str, repetition: str, from_number: int) -> pd.DataFrame:
+    """The words with a study's suggestions from that one on diverged."""
+    lost = (rows["sampler"] == sampler) & (rows["repetition"] == repetition) & (rows["number"] >= from_number)
+    return rows.assign(diverged=rows["diverged"].mask(lost, 1.0))
+
+
+@pytest.mark.parametrize("from_number", [0, 9])
+def test_suggestions_that_diverge_at_the_end_of_a_study_count(from_number: int) -> None:
+    rows = words_of(invented_frontier.scene("many"))
+    volumes = _searches.progress(diverged(rows, "tpe", "0", from_number))
+    assert set(volumes.groupby(_searches.STUDY)["number"].max()) == {12}
+    of_study = volumes[(volumes["sampler"] == "tpe") & (volumes["repetition"] == 0)]["hypervolume"]
+    assert of_study.iloc[from_number:].nunique() == 1  # what was known before, or nothing
+    (row,) = _searches.compared(volumes).itertuples()
+    assert (row.number, row.repetitions) == (12, 3)
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["by hand", "abc/tpe/0", "abc/tpe/zero/1", "abc/tpe/0/one", "abc/tpe/front@/1", "a/b/0/" + "9" * 30],
+)
+def test_a_word_of_another_form_is_none(word: str) -> None:
+    frames = invented_frontier.scene("many")
+    marked = frames.trials.assign(
+        suggested=frames.trials["suggested"].mask(frames.trials["suggested"].notna(), word)
+    )
+    assert words_of(Frames(marked, frames.curves)).empty
+    both = frames.trials.assign(suggested=frames.trials["suggested"] + f" {word}")
+    figure = figures.find("frontier")
+    pd.testing.assert_frame_equal(
+        figure.tabulate(both, frames.curves), figure.tabulate(frames.trials, frames.curves)
+    )
 
 
 def test_a_front_is_judged_by_the_seeds_that_chose_nothing_and_by_the_test_set() -> None:
