@@ -56,7 +56,7 @@ def _finding(panel: str, part: str, rows: pd.DataFrame, white: pd.DataFrame | No
     missing, more = few_seeds(len(sound), len(rows))
     blank = replace(_BLANK, panel=panel, part=part, n=len(sound))
     if sound.empty:
-        return replace(blank, missing="no trial with --measures filters")
+        return replace(blank, missing=_lacking(part, rows))
     if missing:
         return replace(blank, missing=missing, more_runs=more)
     differences = 100 * (sound[SHARES[0]] - sound[SHARES[1]]).to_numpy(dtype=np.float64)
@@ -69,6 +69,13 @@ def _finding(panel: str, part: str, rows: pd.DataFrame, white: pd.DataFrame | No
             units_for_t(effect, float(differences.std(ddof=1)), alpha), len(sound), len(rows)
         ),
     )  # fmt: skip
+
+
+def _lacking(part: str, rows: pd.DataFrame) -> str:
+    """Why there is no trial to test: none on such data, none that did not diverge, or none whose filters were kept."""
+    if rows.empty:
+        return f"no trial on 100 % {_noise.KINDS[part]}" if part in _noise.KINDS else "no trial on real data"
+    return "all trials diverged" if rows["diverged"].all() else "no trial with --measures filters"
 
 
 def _measured(rows: pd.DataFrame) -> pd.DataFrame:

@@ -175,5 +175,16 @@ def test_c2_wants_three_seeds_and_the_measure_and_passes_mlps_over() -> None:
     assert two["real"].reason == "2 seeds, needs 3: about 1 more run"
     plain = planted.cells(range(5)).assign(model="cnn-keras")
     assert {each.reason for each in found("C2", plain).values()} == {"no trial with --measures filters"}
+    lost = found("C2", plain.assign(diverged=1.0))
+    assert {each.reason for each in lost.values()} == {"all trials diverged"}
     (mlp,) = found("C2", planted.cells(range(5))).values()
     assert mlp.reason == "no finished trials of CNNs"
+
+
+def test_c2_names_the_data_that_nobody_trained_on() -> None:
+    trials = smoothed({"none": 0.2, "randX": 0.0, "randY": 0.2})
+    partly = found("C2", trials[trials["corruption_level"] < 1])
+    assert partly["real"].verdict == "supported here"
+    assert partly["randY"].reason == "no trial on 100 % random labels"
+    noise = found("C2", trials[trials["corruption_level"] > 0])
+    assert noise["real"].reason == "no trial on real data"
