@@ -44,6 +44,14 @@ def by_kind(trials: pd.DataFrame, ignoring: Iterable[str] = ()) -> pd.DataFrame:
     return pd.concat(parts).sort_values([*KEY, "seed"], kind="stable")
 
 
+def real_and_noisiest(trials: pd.DataFrame) -> pd.DataFrame:
+    """Of :func:`by_kind`, trials on real data, of kind "none" and once each, and at each panel and kind's highest level."""
+    highest = trials.groupby(["panel", "kind"])["level"].transform("max")
+    kept = trials[(trials["level"] == 0) | (trials["level"] == highest)]
+    kept = kept.assign(kind=kept["kind"].where(kept["level"] > 0, _frames.CONTROL))
+    return kept[~(kept.index.duplicated() & (kept["level"] == 0))]
+
+
 def sound(trials: pd.DataFrame, key: list[str]) -> pd.Series:
     """Whether no trial of the trial's setting diverged: the seeds that survive are no fair sample of it."""
     diverged = trials["diverged"].fillna(0).gt(0)

@@ -31,7 +31,7 @@ def tabulate(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
 
     Where a mean is of one seed, its interval is Wilson's.
     """
-    trials = _real_and_noisiest(_noise.by_kind(_frames.with_columns(trials, COLUMNS)))
+    trials = _noise.real_and_noisiest(_noise.by_kind(_frames.with_columns(trials, COLUMNS)))
     table = _curves.means_by_epoch(trials, curves, tuple(RATIOS))
     wilson = _curves.means_by_epoch(trials, curves, _BOUNDS).set_index(_KEY)[[*_BOUNDS]]
     wilson = wilson.reindex(pd.MultiIndex.from_frame(table[_KEY])).reset_index(drop=True)
@@ -39,14 +39,6 @@ def tabulate(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
         seeds = table[f"{bound.removesuffix('_low').removesuffix('_high')}_seeds"]
         table[bound] = table[bound].where(seeds.ne(1).fillna(True), wilson[bound])
     return table
-
-
-def _real_and_noisiest(trials: pd.DataFrame) -> pd.DataFrame:
-    """Trials on real data, of kind "none" and once each, and at the highest level of each panel and kind."""
-    highest = trials.groupby(["panel", "kind"])["level"].transform("max")
-    kept = trials[(trials["level"] == 0) | (trials["level"] == highest)]
-    kept = kept.assign(kind=kept["kind"].where(kept["level"] > 0, _frames.CONTROL))
-    return kept[~(kept.index.duplicated() & (kept["level"] == 0))]
 
 
 def describe(table: pd.DataFrame) -> str:

@@ -42,10 +42,7 @@ def tabulate(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     """
     trials = _noise.by_kind(_frames.with_columns(trials, COLUMNS))
     trials = trials[trials["filters"].notna() | trials["diverged"].fillna(0).gt(0)]
-    highest = trials.groupby(["panel", "kind"])["level"].transform("max")
-    kept = trials[(trials["level"] == 0) | (trials["level"] == highest)]
-    kept = kept.assign(kind=kept["kind"].where(kept["level"] > 0, _frames.CONTROL))
-    kept = kept[~(kept.index.duplicated() & (kept["level"] == 0))]
+    kept = _noise.real_and_noisiest(trials)
     rows = [row for panel, group in kept.groupby("panel") for row in _rows(str(panel), group)]
     table = pd.DataFrame(rows, columns=_COLUMNS)
     return table[table["panel"].isin(table.loc[table["seeds"] > 0, "panel"])].reset_index(drop=True)
