@@ -97,11 +97,10 @@ def _draw_panel(part: SubFigure, rows: pd.DataFrame, styles: dict[float, _levels
     grid = part.subplots(len(MEASURES), len(kinds), sharex=True, squeeze=False)
     for column, kind in zip(grid.T, kinds, strict=True):
         _levels.title_kind(column[0], kind)
-        for axes, measure in zip(column, MEASURES, strict=True):
+        for axes, (measure, name) in zip(column, MEASURES.items(), strict=True):
             _draw_accuracy(axes, rows[rows["kind"] == kind], measure, styles)
+            axes.set_ylabel(f"{name} validation\naccuracy (%)")
         column[-1].set_xlabel(_levels.width_label(str(rows["model"].iloc[0])))
-    for axes, name in zip(grid[:, 0], MEASURES.values(), strict=True):
-        axes.set_ylabel(f"{name} validation\naccuracy (%)")
     _style.counts_axis(grid[0, 0], rows["width"])
     for axes in grid.flat:
         _style.percent_axis(axes, "y")

@@ -157,7 +157,7 @@ def _draw_settings(part: SubFigure, rows: pd.DataFrame, styles: dict[str, tuple[
     if below.any():
         lowest = float(rows[REAL].min())
         last.set_ylim(lowest - 0.15 * (floor - lowest), floor)
-        last.set_ylabel("below", color=_style.FAINT)
+        last.set_ylabel("below (%)", color=_style.FAINT)
         main.tick_params(bottom=False)
     last.set_xlabel("final training accuracy, random labels (%)")
 

@@ -110,7 +110,7 @@ def _draw_panel(part: SubFigure, rows: pd.DataFrame) -> None:
         _draw_lines(axes, rows.dropna(subset=[metric]), metric)
         axes.set_title(title, weight="bold")
         axes.set_xlabel("share of the training examples that are noise (%)")
-    axes_of[0].set_ylabel("largest eigenvalue of the Hessian")
+        axes.set_ylabel("largest eigenvalue of the Hessian\n(nats per squared weight)")
     _style.percent_axis(axes_of[0], "x")
 
 

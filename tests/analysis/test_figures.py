@@ -99,10 +99,38 @@ def test_a_figure_draws_from_trials_that_all_diverged(name: str, scenes: Scenes,
 def test_a_figure_of_many_trials_has_axes_with_units_and_the_number_of_seeds(
     name: str, scene: str, drawings: Drawings
 ) -> None:
-    text = text_of(drawings(name, scene))
-    units = ("(%)", "epochs to 100 % training accuracy", "Gini coefficient")
-    assert any(unit in text for unit in units)
-    assert re.search(r"\d seeds, \d+ % interval", text)
+    figure = drawings(name, scene)
+    labels = {
+        label_of(axis)
+        for axes in figure.axes if axes.get_visible() and axes.axison
+        for axis in (axes.xaxis, axes.yaxis) if has_numbers(axis)
+    }  # fmt: skip
+    assert labels
+    assert [label for label in labels if not WITH_UNIT.search(label)] == []
+    assert figure.subfigs
+    for part in figure.subfigs:
+        assert re.search(r"\d seeds, \d+ % interval", " ".join(part.get_suptitle().split()))
+
+
+WITH_UNIT = re.compile(
+    r"\((%|% of the square|nats per squared weight|units per hidden layer|channels per convolution)\)$"
+    r"|^(epochs?|SGD steps|training examples|settings|percentage points)\b"  # what is counted
+    r"|\bof class$|^Gini coefficient\b|^AUROC\b"  # names, and numbers without a unit
+)
+"""Labels of axes that say what their numbers are of. A figure with another unit names it here."""
+
+
+def has_numbers(axis: Axis) -> bool:
+    """Whether numbers are written at the ticks, as they are not inside a grid of axes that share them."""
+    texts = [text.get_text() for text in axis.get_ticklabels() if text.get_text()]
+    return bool(texts) and all(re.fullmatch(r"[−-]?[\d.,]+|\$.*\$", text) for text in texts)
+
+
+def label_of(axis: Axis) -> str:
+    """What is written along an axis, or along all axes of its part of the figure."""
+    part = axis.axes.figure
+    whole = part.get_supxlabel() if axis.axis_name == "x" else part.get_supylabel()
+    return " ".join((axis.get_label_text() or whole).split())
 
 
 @every_figure
