@@ -77,6 +77,12 @@ def draw_curve(axes: Axes, rows: pd.DataFrame, metric: str, style: Style, **line
     _style.curve(axes, columns, colour, markevery=every, **marked(marker, markersize=size), **line)
 
 
+def draw_kinds(axes: Axes, rows: pd.DataFrame, metric: str) -> None:
+    """:func:`draw_curve` for each kind of data: real data last, whose star would hide under the markers of noise."""
+    for kind in reversed(OF_KIND):
+        draw_curve(axes, rows[rows["kind"] == kind], metric, OF_KIND[kind])
+
+
 def kinds(table: pd.DataFrame) -> list[str]:
     """The kinds of noise in a table, in the order in which they are shown."""
     return [kind for kind in _noise.KINDS if (table["kind"] == kind).any()]

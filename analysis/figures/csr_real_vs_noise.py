@@ -86,8 +86,7 @@ def _names(rows: pd.DataFrame) -> dict[str, str]:
 def _draw_panel(part: SubFigure, rows: pd.DataFrame) -> None:
     axes_of = part.subplots(1, len(RATIOS), sharex=True, sharey=True)
     for axes, (ratio, over) in zip(axes_of, RATIOS.items(), strict=True):
-        for kind, line in rows.groupby("kind"):
-            _levels.draw_curve(axes, line, ratio, _levels.OF_KIND[str(kind)])
+        _levels.draw_kinds(axes, rows, ratio)
         axes.set_title(f"over {over}", weight="bold")
         axes.set_xlabel("epoch")
     axes_of[0].set_ylim(bottom=0)

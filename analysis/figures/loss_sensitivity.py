@@ -10,7 +10,6 @@ sensitivities overflowed, are named, not averaged.
 from __future__ import annotations
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from analysis import _blocks, _frames, _levels, _noise, _over_seeds, _sensitivity, _style
@@ -88,10 +87,11 @@ def draw(table: pd.DataFrame) -> Figure:
 
 def _draw_panel(part: SubFigure, rows: pd.DataFrame) -> None:
     classes = [labels for labels in CLASSES if (rows["labels"] == labels).any()]
+    steps = rows.rename(columns={"step": "epoch"})  # what curves are drawn over
     grid = part.subplots(len(ROWS), len(classes), sharex=True, sharey=True, squeeze=False)
     for (metric, how), axes_of in zip(ROWS.items(), grid, strict=True):
         for axes, labels in zip(axes_of, classes, strict=True):
-            _draw_lines(axes, rows[rows["labels"] == labels], metric)
+            _levels.draw_kinds(axes, steps[steps["labels"] == labels], metric)
         axes_of[0].set_ylabel(f"Gini coefficient\n{how}")
     for axes, labels in zip(grid[0], classes, strict=True):
         axes.set_title(CLASSES[labels], weight="bold")
@@ -100,8 +100,3 @@ def _draw_panel(part: SubFigure, rows: pd.DataFrame) -> None:
     grid[0, 0].set_ylim(0, 1)
     _style.epoch_axis(grid[0, 0], int(rows["step"].max()), logarithmic_above=3)
     grid[0, 0].set_xlim(left=0.9 * int(rows["step"].min()))
-
-
-def _draw_lines(axes: Axes, rows: pd.DataFrame, metric: str) -> None:
-    for kind, line in rows.groupby("kind"):
-        _levels.draw_curve(axes, line.rename(columns={"step": "epoch"}), metric, _levels.OF_KIND[str(kind)])

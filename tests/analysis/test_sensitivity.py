@@ -42,6 +42,13 @@ def test_figure_3_has_the_mean_over_seeds_at_each_sgd_step_of_either_kind_of_cla
     assert table.groupby(["labels", "kind"])["step"].apply(tuple).map(lambda steps: steps == STEPS).all()
 
 
+def test_the_markers_of_noise_do_not_cover_those_of_real_data() -> None:
+    with drawn("loss_sensitivity", scene("many")) as figure:
+        for axes in figure.axes:
+            on_top = sorted(axes.get_lines(), key=lambda line: line.get_zorder())[-1]
+            assert (on_top.get_color(), on_top.get_marker()) == ("#000000", "*")
+
+
 @pytest.mark.parametrize("name", ["loss_sensitivity", "class_sensitivity"])
 def test_data_on_which_a_trial_was_lost_are_named_and_not_drawn(name: str) -> None:
     frames = scene("troubled")
