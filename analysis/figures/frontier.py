@@ -4,13 +4,17 @@ Left: settings, several regularizers at once. Across: training accuracy after th
 points are what a search saw of a suggestion, with one seed: up, the best validation accuracy on real data. Of each sampler's
 front, all its studies together, settings were trained again with seeds that chose nothing: large points, up the *test*
 accuracy after the last epoch, means with 95 % t-intervals over seeds. So are single regularizers at the strengths of their
-grid, in grey, where the store has the experiment ``regularization``; the line is their upper left envelope.
+grid, in grey, where the store has the experiment ``regularization``; the line is their upper left envelope. How many seeds
+are behind either is stated below the axes.
 
 Right: hypervolume, the share of the unit square to the lower right of the suggestions so far, mean over repetitions of the
-search with a 95 % t-interval; samplers are compared in pairs of one seed. A suggestion that diverged adds nothing.
+search with a 95 % t-interval; samplers are compared in pairs of one seed, p as if each were the only one. A suggestion
+that diverged adds nothing.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,37 +22,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis import _frames, _over_seeds, _searches, _settings, _style
+from analysis import _blocks, _frames, _over_seeds, _searches, _settings, _style
 from analysis._statistics import upper_left_envelope
 from memory_study import identity
 
 SWEEP = "frontier"
 BESIDE = ("regularization",)
 COLUMNS = (
-    *_settings.COLUMNS,
-    "train_accuracy",
-    "best_validation_accuracy",
-    "test_accuracy",
-    "suggested",
-    "sweep",
-)
+    *_settings.COLUMNS, "train_accuracy", "best_validation_accuracy", "test_accuracy", "suggested", "sweep",
+)  # fmt: skip
 CURVES: tuple[str, ...] = ()
 CLAIMS: tuple[str, ...] = ()
 _TITLE = "The front of all regularizers together"
 _COLOURS = {"tpe": ("#0072B2", "o"), "nsga2": ("#009E73", "s"), "random": ("#D55E00", "^")}
 _NUMBERS = (
-    "number",
-    "repetition",
-    "noise",
-    "real",
-    "test",
-    "hypervolume",
-    "effect",
-    "low",
-    "high",
-    "p",
-    "repetitions",
-)
+    "number", "repetition", "noise", "real", "test", "hypervolume", "effect", "low", "high", "p", "repetitions",
+    *(f"{accuracy}{end}" for accuracy in ("noise", "test") for end in ("_low", "_high", "_seeds")),
+)  # fmt: skip
 
 
 def tabulate(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
@@ -123,7 +113,7 @@ def _sentence(row: pd.Series) -> str:
         return f"{row['sampler']} − random {effect:+.2f} points of hypervolume, one repetition"
     return (
         f"{row['sampler']} − random {effect:+.2f} [{low:+.2f}, {high:+.2f}] points of hypervolume after "
-        f"{row['number']:.0f} suggestions, p = {row['p']:.2g}, {row['repetitions']:.0f} pairs"
+        f"{row['number']:.0f} suggestions, p = {row['p']:.2g} uncorrected, {row['repetitions']:.0f} pairs"
     ).replace("-", "−")
 
 
@@ -144,7 +134,7 @@ def draw(table: pd.DataFrame) -> Figure:
         several = sum(panel == other for other, _ in searches) > 1
         repetitions = _frames.seed_range(_of(rows, "progress")["repetitions"])
         title = f"{panel} · {_kinds(rows)} searched with {repetitions}" + (f" · {search}" if several else "")
-        part.suptitle(title, x=0.02, ha="left", fontsize=11, weight="bold")
+        _blocks.heading(part, title, _judges(rows))
         left, right = part.subplots(1, 2, width_ratios=(1.75, 1))
         _draw_settings(left, rows)
         _draw_progress(right, rows)
@@ -157,6 +147,22 @@ def _kinds(rows: pd.DataFrame) -> str:
     """How many kinds of regularizers were tried."""
     tried = _of(rows, "suggestion")["regularizers"].unique()
     return _frames.counted(len({kind for text in tried for kind in identity.parse_strengths(text)}), "kind")
+
+
+def _judges(rows: pd.DataFrame) -> list[str]:
+    """How many seeds are behind the settings that were trained again, and behind single regularizers."""
+    fronts, single = (_frames.seed_range(_counts(_of(rows, what))) for what in ("front", "single"))
+    told = {
+        "front": f"Large points: fronts, trained again with {fronts.replace(' seed', ' fresh seed')}",
+        "single": f"Grey points: single regularizers, {single}",
+    }
+    return [text for what, text in told.items() if len(_of(rows, what))]
+
+
+def _counts(rows: pd.DataFrame) -> pd.Series:
+    """The number of seeds behind each accuracy, on either kind of labels."""
+    counts: pd.Series = pd.concat([rows["noise_seeds"], rows["test_seeds"]])
+    return counts
 
 
 def _look(sampler: str) -> tuple[str, str]:
@@ -176,16 +182,14 @@ def _draw_settings(axes: Axes, rows: pd.DataFrame) -> None:
             markersize=2.6,
             zorder=2,
         )
-    axes.plot(single["noise"], single["test"], "o", color=_style.FAINT, markersize=4.0, zorder=3)
+    _draw_means(
+        axes, single, "o", _style.FAINT, markersize=4.0, markeredgewidth=0.0, elinewidth=0.7, zorder=3
+    )
     edge = single[upper_left_envelope(single["noise"], single["test"])].sort_values("noise")
     axes.step(edge["noise"], edge["test"], where="post", color=_style.FAINT, linewidth=1.4, zorder=3)
     for sampler, points in fronts.groupby("sampler"):
         colour, marker = _look(str(sampler))
-        axes.errorbar(
-            points["noise"], points["test"], yerr=_style.arms(points, "test"), xerr=_style.arms(points, "noise"),
-            fmt=marker, color=colour, ecolor=_style.lighten(colour, 0.4), markersize=6.5, markeredgecolor="white",
-            elinewidth=1.0, zorder=5,
-        )  # fmt: skip
+        _draw_means(axes, points, marker, colour, markersize=6.5, elinewidth=1.0, zorder=5)
     heights = pd.concat([fronts["test"], single["test"], seen["real"]])
     best = float(heights.max())
     floor = best - 2.5 * max(best - float(heights.median()), 0.01)
@@ -199,6 +203,14 @@ def _draw_settings(axes: Axes, rows: pd.DataFrame) -> None:
     )
     axes.set_xlabel("final training accuracy, random labels (%)")
     axes.set_ylabel("accuracy on real data (%)")
+
+
+def _draw_means(axes: Axes, points: pd.DataFrame, marker: str, colour: str, **style: Any) -> None:
+    """Settings with the intervals of both their accuracies."""
+    axes.errorbar(
+        points["noise"], points["test"], yerr=_style.arms(points, "test"), xerr=_style.arms(points, "noise"),
+        fmt=marker, color=colour, ecolor=_style.lighten(colour, 0.4), markeredgecolor="white", **style,
+    )  # fmt: skip
 
 
 def _draw_progress(axes: Axes, rows: pd.DataFrame) -> None:
@@ -222,7 +234,7 @@ def _draw_progress(axes: Axes, rows: pd.DataFrame) -> None:
 def _short(row: pd.Series) -> str:
     """:func:`_sentence`, to stand above narrow axes."""
     effect, low, high = (100 * row[name] for name in ("effect", "low", "high"))
-    interval = "" if np.isnan(low) else f"\n[{low:+.1f}, {high:+.1f}], p = {row['p']:.2g}"
+    interval = "" if np.isnan(low) else f"\n[{low:+.1f}, {high:+.1f}], p = {row['p']:.2g} uncorrected"
     return f"{row['sampler']} − random: {effect:+.2f} points{interval}".replace("-", "−")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import invented_frontier
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from invented_store import Writer, settings
 from scipy import stats
+from test_figures import drawn, text_of
 
 from analysis import _searches, _settings, figures
 from analysis.__main__ import _with_others
@@ -154,6 +156,23 @@ def test_single_regularizers_are_those_of_the_other_experiment_without_a_suggest
     assert singles["panel"].nunique() == 1
     assert np.isfinite(singles["test"]).all()
     assert figure.tabulate(alone.trials, alone.curves).query("what == 'single'").empty
+
+
+def test_the_figure_says_how_many_seeds_are_behind_fronts_and_single_regularizers() -> None:
+    with drawn("frontier", invented_frontier.scene("many")) as figure:
+        text = text_of(figure)
+        left = figure.axes[0]
+    assert "3 kinds searched with 3 seeds, 95 % intervals" in text
+    assert "Large points: fronts, trained again with 3 fresh seeds, 95 % intervals" in text
+    assert "Grey points: single regularizers, 3 seeds, 95 % intervals" in text
+    assert re.search(r"tpe − random: .* points\n\[.*\], p = \S+ uncorrected", text)
+    assert len(left.containers) == 3  # points with intervals: of two samplers and of single regularizers
+    with drawn("frontier", invented_frontier.scene("two panels")) as figure:
+        assert "Grey points" not in text_of(figure)
+    frames = invented_frontier.scene("two panels")
+    going_on = Frames(frames.trials[frames.trials["seed"] < 1000], frames.curves)
+    with drawn("frontier", going_on) as figure:
+        assert "Large points" not in text_of(figure)
 
 
 def test_the_other_experiment_is_read_where_it_is_there(
