@@ -343,9 +343,13 @@ def test_the_page_opens_in_mlflows_interface_which_asks_for_it_and_nothing_outsi
 
 
 def opened(url: str, folder: Path) -> tuple[set[str], list[str], str]:
-    """What a browser asks a network for that opens the page, the lines of its console, and the document it made."""
+    """What a page asks a network for that a browser opens, the lines of its console, and the document it made.
+
+    What the browser asks of its own accord, as its maker for updates, has no origin.
+    """
     command = [
         str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/profile",
+        "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
         f"--log-net-log={folder}/net.json", "--enable-logging=stderr", "--virtual-time-budget=60000",
         "--dump-dom", url,
     ]  # fmt: skip
@@ -353,5 +357,7 @@ def opened(url: str, folder: Path) -> tuple[set[str], list[str], str]:
     environment = {**os.environ, "HOME": str(folder)}
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True, env=environment)
     events = json.loads((folder / "net.json").read_text())["events"]
-    asked = {event["params"]["url"] for event in events if "url" in event.get("params", {})}
+    requests = [event["params"] for event in events if "url" in event.get("params", {})]
+    of_the_browser = {each["url"] for each in requests if each.get("initiator") == "not an origin"}
+    asked = {each["url"] for each in requests} - of_the_browser
     return asked, [line for line in done.stderr.splitlines() if "CONSOLE" in line], done.stdout
