@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -48,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _make_all(store: Store, options: argparse.Namespace) -> Made:
     """Draw the figures and judge the claims asked for, reading each experiment once, but for those drawn beside others."""
     made = Made()
-    for experiment, wanted in _found(store, options, made.left_out):
+    for experiment, wanted in _found(store, options, made):
         frames = _read(store, experiment, wanted, options.no_cache)
         for name in wanted.figures:
             drawing = _draw(
@@ -61,7 +60,7 @@ def _make_all(store: Store, options: argparse.Namespace) -> Made:
         if _cli.REPORT in options.figure:
             made.files.setdefault(experiment.id, [])
             made.sources.append(Source(experiment.name, frames.trials, store.failed(experiment)))
-    made.findings += _not_tested(options, made.findings)
+    made.findings += _not_tested(options, made)
     _judge(made, options.out / f"{_cli.TABLE}.csv" if _cli.whole_table(options) else None)
     return made
 
@@ -75,52 +74,60 @@ def _read(store: Store, experiment: Experiment, wanted: _cli.Wanted, anew: bool)
 def _with_others(store: Store, experiment: Experiment, name: str, frames: Frames, anew: bool) -> Frames:
     """What a figure is drawn from: besides its own experiment, others that it draws, where they are there."""
     from analysis._frames import with_trials_of
-    from analysis._store import MissingExperimentError, find_experiment
+    from analysis._store import MissingExperimentError, UnusableExperimentError, find_experiment
 
     for sweep in getattr(figures.find(name), "BESIDE", ()):
-        with contextlib.suppress(MissingExperimentError):
+        try:
             other = find_experiment(store, sweep)
-            if other.id != experiment.id:
-                frames = with_trials_of(frames, _read(store, other, _cli.Wanted(), anew))
+        except MissingExperimentError:
+            continue
+        except UnusableExperimentError as error:
+            sys.stdout.write(f"left out of {name}: {error}\n")
+            continue
+        if other.id != experiment.id:
+            frames = with_trials_of(frames, _read(store, other, _cli.Wanted(), anew))
     return frames
 
 
-def _found(
-    store: Store, options: argparse.Namespace, left_out: dict[str, str]
-) -> list[tuple[Experiment, _cli.Wanted]]:
-    """The experiments that are there, with what is asked of them; ``left_out`` gets the figures that have none.
+def _found(store: Store, options: argparse.Namespace, made: Made) -> list[tuple[Experiment, _cli.Wanted]]:
+    """The experiments that can be read, with what is asked of them; ``made`` gets what is left out, and why.
 
-    Raises StoreError where a figure that was asked for has none, or nothing at all is there. Without a list of
-    figures, those whose sweep has not run yet are named and left out.
+    Raises StoreError where a figure that was asked for has none, or none at all can be read. Without a list of
+    figures, those are named and left out whose sweep has not run yet, or whose experiment is deleted or not ours.
     """
-    from analysis._store import MissingExperimentError, find_experiment
+    from analysis._store import MissingExperimentError, UnusableExperimentError, find_experiment
 
     found: list[tuple[Experiment, _cli.Wanted]] = []
-    missing: list[MissingExperimentError] = []
+    errors: list[UnusableExperimentError] = []
     for name, wanted in _cli.wanted(options).items():
         try:
             found.append((find_experiment(store, name), wanted))
-        except MissingExperimentError as error:
+        except UnusableExperimentError as error:
             if options.experiment or (wanted.figures and _cli.named_figures(options)):
                 raise
-            missing.append(error)
-            left_out |= dict.fromkeys(wanted.figures, str(error))
-            if wanted.figures:
-                left = ", ".join(wanted.figures)
-                sys.stdout.write(
-                    f"left out: {left}: no experiment {name!r}; fill it with: python -m sweeps.{name}\n"
-                )
-    if not found:
-        raise missing[0]
+            errors.append(error)
+            missing = isinstance(error, MissingExperimentError)
+            _leave_out(made, name, wanted, error, _cli.absent(name) if missing else str(error))
+    if not found:  # of an experiment that is there, more than that another one is not
+        raise min(errors, key=lambda error: isinstance(error, MissingExperimentError))
     return found
 
 
-def _not_tested(options: argparse.Namespace, findings: Sequence[Finding]) -> list[Finding]:
-    """A finding for each claim whose experiment is not there: what is missing, and what fills it."""
+def _leave_out(made: Made, name: str, wanted: _cli.Wanted, error: Exception, reason: str) -> None:
+    """Keep, and say of figures, why nothing is made of an experiment: ``reason`` in a few words, ``error`` in full."""
+    made.unread[name] = reason
+    made.left_out |= dict.fromkeys(wanted.figures, str(error))
+    if wanted.figures:
+        sys.stdout.write(f"left out: {', '.join(wanted.figures)}: {reason}\n")
+
+
+def _not_tested(options: argparse.Namespace, made: Made) -> list[Finding]:
+    """A finding for each claim whose experiment cannot be read: why, and what to do."""
     from analysis._claims_table import absent
 
-    tested = {finding.claim for finding in findings}
-    return [absent(claim) for claim in _cli.asked_claims(options) if claim not in tested]
+    tested = {finding.claim for finding in made.findings}
+    lost = [claim for claim in _cli.asked_claims(options) if claim not in tested]
+    return [absent(claim, made.unread.get(claims.find(claim).SWEEP, "")) for claim in lost]
 
 
 def _judge(made: Made, out: Path | None) -> None:

@@ -16,7 +16,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from analysis import _frames, claims
+from analysis import _cli, _frames, claims
 from analysis.claims._finding import ALPHA, Finding, Judged
 
 WIDTH = 150
@@ -30,10 +30,12 @@ _RATIOS = {
 """The columns, and how the width is shared among those whose text is broken into lines."""
 
 
-def absent(claim: str) -> Finding:
-    """What stands in the table for a claim whose experiment is not in the store: the command that fills it."""
+def absent(claim: str, reason: str = "") -> Finding:
+    """What stands in the table for a claim whose experiment cannot be read: the ``reason``, or where there is none, the
+    command that fills the experiment.
+    """
     module = claims.find(claim)
-    missing = f"no experiment {module.SWEEP!r}; fill it with: python -m sweeps.{module.SWEEP}"
+    missing = reason or _cli.absent(module.SWEEP)
     return Finding(claim=claim, test=module.TEST, unit="", margin=math.nan, missing=missing)
 
 
@@ -76,7 +78,7 @@ def tabulate(judged: Sequence[Judged]) -> pd.DataFrame:
 def render(judged: Sequence[Judged], width: int = WIDTH) -> str:
     """The table as text without trailing blanks, its details below it, and what the correction covers.
 
-    Claims whose experiment is not there share a line for each sweep.
+    Claims whose experiment cannot be read share a line for each sweep.
     """
     stream = io.StringIO()
     console = Console(file=stream, width=width, color_system=None, highlight=False)

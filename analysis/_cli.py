@@ -95,6 +95,11 @@ def asked_claims(options: argparse.Namespace) -> list[str]:
     return [claim for claim in claims.ids() if claim in shown or whole_table(options)]
 
 
+def absent(sweep: str) -> str:
+    """What is said of a sweep's experiment that is not in the store: the command that fills it."""
+    return f"no experiment {sweep!r}; fill it with: python -m sweeps.{sweep}"
+
+
 def wanted(options: argparse.Namespace) -> dict[str, Wanted]:
     """What is asked of each experiment, by its name."""
     made: dict[str, Wanted] = {}

@@ -39,12 +39,14 @@ class Source:
 class Made:
     """Everything made: files to log by experiment id, figures, why others are left out, findings and verdicts.
 
-    ``sources`` is filled only where a report is asked for.
+    ``unread`` says of each experiment that could not be read what to do; ``sources`` is filled only where a report is asked
+    for.
     """
 
     files: dict[str, list[Path]] = field(default_factory=dict)
     drawings: list[Drawing] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     judged: list[Judged] = field(default_factory=list)
     sources: list[Source] = field(default_factory=list)

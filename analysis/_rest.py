@@ -28,6 +28,7 @@ from analysis._store import (
     Experiment,
     MissingExperimentError,
     StoreError,
+    UnusableExperimentError,
     hide_password,
     mark,
 )
@@ -71,7 +72,7 @@ class RestStore:
                 known = [each.name for each in self._client.search_experiments()]
                 raise MissingExperimentError(missing_experiment(name, self._shown, known))
         if found.lifecycle_stage != "active":
-            raise StoreError(
+            raise UnusableExperimentError(
                 f"experiment {name!r} is deleted; "
                 f"bring it back with: mlflow experiments restore -x {found.experiment_id}"
             )

@@ -29,6 +29,7 @@ from analysis._store import (
     Experiment,
     MissingExperimentError,
     StoreError,
+    UnusableExperimentError,
     hide_password,
     mark,
 )
@@ -93,7 +94,7 @@ class SqlStore:
             raise MissingExperimentError(missing_experiment(name, self._shown, known))
         identifier, stage = found[0]
         if stage != "active":
-            raise StoreError(
+            raise UnusableExperimentError(
                 f"experiment {name!r} is deleted; "
                 f"bring it back with: mlflow experiments restore -x {identifier}"
             )

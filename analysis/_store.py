@@ -47,7 +47,11 @@ class StoreError(Exception):
     """A store cannot be read. ``str()`` is one line: the rule, the value, the next step."""
 
 
-class MissingExperimentError(StoreError):
+class UnusableExperimentError(StoreError):
+    """The store is readable, but of that name it has no experiment that is ours to read: others may be."""
+
+
+class MissingExperimentError(UnusableExperimentError):
     """The store is readable and has no experiment of that name."""
 
 
@@ -67,7 +71,9 @@ class Store(Protocol):
     """What tells it from any other store: an absolute URI without its password."""
 
     def experiment(self, name: str) -> Experiment:
-        """The experiment of that name. Raises MissingExperimentError or StoreError."""
+        """The experiment of that name. Raises MissingExperimentError where there is none, UnusableExperimentError if it is
+        deleted, and StoreError.
+        """
 
     def trials(self, experiment: Experiment, known: Container[str]) -> tuple[pd.DataFrame, Facts]:
         """The experiment's finished, not deleted runs that are trials, and the facts of those that are news.
@@ -113,15 +119,15 @@ def _has_host(uri: str) -> bool:
 
 
 def find_experiment(store: Store, name: str) -> Experiment:
-    """The experiment of that name. Raises StoreError unless its records are of the schema read here."""
+    """The experiment of that name. Raises UnusableExperimentError unless its records are of the schema read here."""
     experiment = store.experiment(name)
     found = experiment.tags.get(Tag.SCHEMA)
     if found is None:
-        raise StoreError(
+        raise UnusableExperimentError(
             f"experiment {name!r} has no tag {Tag.SCHEMA}: no sweep wrote it; use another --experiment"
         )
     if found != str(record.SCHEMA):
-        raise StoreError(
+        raise UnusableExperimentError(
             f"experiment {name!r} holds records of schema {found}, this code reads schema {record.SCHEMA}; "
             "use the version of the code that wrote it, or another --experiment"
         )

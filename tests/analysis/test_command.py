@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 
 import pandas as pd
@@ -19,6 +20,7 @@ from analysis.__main__ import main
 from analysis._cli import Wanted
 from analysis._frames import Frames
 from analysis._store import Experiment, Store
+from memory_study import record
 from memory_study.config import TrialConfig
 from memory_study.record import Tag
 
@@ -95,6 +97,75 @@ def test_the_table_of_claims_can_be_had_alone(
     assert list(dict.fromkeys(re.findall(r"^(C\d+) ", output, re.MULTILINE))) == ["C12", "C13"]
     assert set(re.findall(r"C\d+", output)) == set(claims.ids())
     assert "python -m sweeps.capacity" in " ".join(output.split())
+
+
+def spoil(writer: Writer, name: str, how: str) -> str:
+    """Make the experiment ``name``, deleted, of no sweep, or of another schema. Returns what is to be said of it."""
+    schema = {"foreign": None, "newer": record.SCHEMA + 1}.get(how, record.SCHEMA)
+    identifier = writer.experiment(name, schema)
+    if how == "deleted":
+        writer.client.delete_experiment(identifier)
+        return (
+            f"experiment {name!r} is deleted; bring it back with: mlflow experiments restore -x {identifier}"
+        )
+    no_tag, other = f"has no tag {Tag.SCHEMA}", f"holds records of schema {schema}"
+    return f"experiment {name!r} {no_tag if how == 'foreign' else other}"
+
+
+SPOILT = pytest.mark.parametrize("how", ["deleted", "foreign", "newer"])
+
+
+@SPOILT
+def test_an_experiment_that_cannot_be_read_is_left_out_and_the_others_are_drawn_and_judged(
+    how: str, store_with: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    writer = store_with(settings(range(2), SMALL[:2]))
+    says = spoil(writer, "noise", how)
+    options = ["--tracking-uri", writer.uri, "--out", str(tmp_path), "--no-log"]
+    assert main(options) == 0
+    output = capsys.readouterr().out
+    assert re.search(rf"^left out: corrupted_labels, .*sharpness: {re.escape(says)}", output, re.MULTILINE)
+    assert {path.name for path in tmp_path.iterdir()} == set(FILES)
+    reasons = pd.read_csv(tmp_path / "claims.csv").set_index("claim")["reason"]
+    assert reasons["C10"].startswith(says)
+    assert "regularizers at the 50% cap" in reasons["C12"]
+    assert reasons["C6"].startswith("no experiment 'capacity'")
+    assert main(["report", *options]) == main(["claims", *options]) == 0
+    assert f"noise_accuracy_csr: {says}" in unescape((tmp_path / "report.html").read_text())
+    assert f"C2, C10, C11, C14, C15: {says[:60]}" in " ".join(capsys.readouterr().out.split())
+
+
+@SPOILT
+@pytest.mark.parametrize("asked", [["filters"], ["filters", "claims"], ["claims", "--experiment", "noise"]])
+def test_an_experiment_that_was_asked_for_by_name_must_be_readable(
+    how: str, asked: list[str], store_with: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    writer = store_with(settings([0], SMALL[:1]))
+    says = spoil(writer, "noise", how)
+    assert main([*asked, "--tracking-uri", writer.uri, "--out", str(tmp_path), "--no-log"]) == 2
+    assert capsys.readouterr().err.startswith(says)
+
+
+@SPOILT
+def test_a_figure_is_drawn_without_the_trials_of_others_that_cannot_be_read(
+    how: str, store_with: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    writer = store_with([])
+    regularization = writer.client.get_experiment_by_name(EXPERIMENT).experiment_id
+    writer.client.rename_experiment(regularization, "frontier")
+    says = spoil(writer, EXPERIMENT, how)
+    assert main(["frontier", "--tracking-uri", writer.uri, "--out", str(tmp_path), "--no-log"]) == 0
+    assert capsys.readouterr().out.startswith(f"left out of frontier: {says}")
+    assert (tmp_path / "frontier.png").exists()
+
+
+def test_of_a_store_with_one_experiment_that_cannot_be_read_that_is_said(
+    store_with: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    writer = store_with([])
+    writer.client.delete_experiment(writer.client.get_experiment_by_name(EXPERIMENT).experiment_id)
+    assert main(["--tracking-uri", writer.uri, "--out", str(tmp_path), "--no-log"]) == 2
+    assert "experiment 'regularization' is deleted" in capsys.readouterr().err
 
 
 def test_each_experiment_is_read_once_with_all_curves_that_its_figures_and_claims_need(
