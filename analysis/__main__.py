@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         return _refuse(
-            f"{error.filename} cannot be written ({error.strerror}); choose another folder with --out"
+            f"{error.filename or options.out} cannot be written ({error.strerror}); choose another folder with --out"
         )
     return 0
 

@@ -227,6 +227,17 @@ def test_a_file_that_cannot_be_written_is_named(
     assert "regularization.svg cannot be written (Is a directory)" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_a_full_disk_is_named_by_the_folder_that_is_on_it(
+    store_with: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "claims.csv").symlink_to("/dev/full")
+    options = ["--tracking-uri", store_with([]).uri, "--out", str(tmp_path), "--no-log"]
+    assert main(["claims", *options]) == 2
+    expected = f"{tmp_path} cannot be written (No space left on device); choose another folder with --out\n"
+    assert capsys.readouterr().err == expected
+
+
 def test_figures_that_cannot_be_logged_are_still_written(
     store_with: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
