@@ -10,8 +10,8 @@ import pandas as pd
 
 from analysis._rows import History, Rows, spans
 from analysis._store import TAGS
-from memory_study import identity, record
-from memory_study.config import ABSENT
+from memory_study import identity
+from memory_study.config import ABSENT, FIELDS
 from memory_study.record import Tag
 
 CONTROL = "none"
@@ -23,7 +23,8 @@ _MEASURED_ONLY = (  # change nothing of the training
 )  # fmt: skip
 _TEXT = ("dataset", "dataset_digest", "csr_epochs", "regularizers")  # text even where it looks like a number
 _WORDS = (*_TEXT, "model", "corruption", "regularizer")  # columns of text that figures ask for
-_REPLICA = ("seed", "corruption", "corruption_level", "regularizers", "regularizer", "strength")
+_REPLICA = ("seed", "corruption", "corruption_level", "regularizers")
+_UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,8 @@ class Frames:
     ``trials``: one row per trial, its id as index ``trial``. Columns: the config (int, float, bool or text),
     ``regularizer`` (kinds joined by " + ", "none" for the control), ``strength`` (of a single kind; 0 for the
     control, NaN for a combination), ``strength.<kind>`` for each kind (0 where absent), the latest value of
-    every metric (NaN where not measured), and the tags that are read (:data:`analysis._store.TAGS`), and the
-    arrays that were asked for (cells are arrays, NaN where a trial has none).
+    every metric (NaN where not measured), the tags that are read (:data:`analysis._store.TAGS`), the arrays that were
+    asked for (cells are arrays, NaN where a trial has none), and what else was logged by hand, NaN where it was not.
     ``curves``: columns trial, metric (both categorical), epoch (int) and value, sorted by the first three.
     """
 
@@ -52,7 +53,11 @@ def tidy(rows: Rows) -> Frames:
     shown = {tag: _text(tags[tag]) for tag in sorted(_TAGS) if tag in tags}
     tags = pd.DataFrame(shown, index=tags.index)
     arrays = rows.arrays.iloc[places.to_numpy()].set_axis(places.index)
-    trials = pd.concat([config, _strengths(config), metrics.astype(float), tags, arrays], axis=1)
+    fields = [name for name in config if name in FIELDS]
+    ours = [config[fields], _strengths(config), arrays, tags]
+    trials = pd.concat([*ours, metrics.astype(float), config.drop(columns=fields)], axis=1)
+    # A name that is used again, for a param or metric logged by hand, is ours first.
+    trials = trials.loc[:, ~trials.columns.duplicated()]
     return Frames(trials.rename_axis(index="trial", columns=None), _curves(rows.curves, places))
 
 
@@ -64,8 +69,13 @@ def with_columns(trials: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
 
 
 def with_trials_of(frames: Frames, other: Frames) -> Frames:
-    """The tables with the trials of another experiment, too: one that is in both has two rows. Without its curves."""
-    return Frames(pd.concat([frames.trials, other.trials]), frames.curves)
+    """The tables with the trials of another experiment, too: one that is in both has two rows. Without its curves.
+
+    A field that one of the experiments predates, or a regularizer that it has not, has the values that it had then.
+    """
+    columns = [*dict.fromkeys([*frames.trials, *other.trials])]
+    both = [_with_fields(each.trials, columns) for each in (frames, other)]
+    return Frames(pd.concat(both), frames.curves)
 
 
 def labels(trials: pd.DataFrame) -> pd.Series:
@@ -81,15 +91,13 @@ def panels(trials: pd.DataFrame, ignoring: Iterable[str] = ()) -> pd.Series:
 
     Trials of one panel differ only in seed, corruption, regularizers, the columns ``ignoring``, and in on how many
     examples and when the critical sample ratio was measured. How samples are searched keeps panels apart:
-    adversarial training does so.
+    adversarial training does so. What is no field of the config, such as what somebody logged by hand, does not. Never
+    NaN: a field that a trial lacks has its ``absent`` value, or none is "unknown".
     """
-    ignored = set(ignoring)
-    known = {*record.CURVES, *record.SCALARS, *record.ARRAYS, *_TAGS, *_REPLICA, *ignored}
-    shared = [
-        c for c in trials if c not in known and not str(c).startswith("strength.") and c not in _MEASURED_ONLY
-    ]
-    base = [column for column in ("dataset", "model", "train_size") if column not in ignored]
-    text = trials[[*base, *(c for c in shared if c not in base)]].astype(str)
+    aside = {*ignoring, *_REPLICA, *_MEASURED_ONLY}
+    base = [column for column in ("dataset", "model", "train_size") if column not in aside]
+    others = [column for column in trials if column in FIELDS and column not in (*aside, *base)]
+    text = pd.DataFrame({column: _words(trials[column]) for column in (*base, *others)}, trials.index)
     name = text["dataset"] + " · " + text["model"]
     if "train_size" in base:
         name = name + " · " + text["train_size"] + " examples"
@@ -98,6 +106,15 @@ def panels(trials: pd.DataFrame, ignoring: Iterable[str] = ()) -> pd.Series:
         varies = text[column].groupby(of).transform("nunique") > 1
         name = name.where(~varies, name + f" · {column.replace('_', ' ')} " + text[column])
     return name
+
+
+def _words(column: pd.Series) -> pd.Series:
+    """A field of the config as text, whole numbers without a decimal point even where a trial lacks one."""
+    name = str(column.name)
+    filled = column.fillna(_absent(name)) if name in ABSENT else column
+    whole = FIELDS[name].type == "int" and pd.api.types.is_float_dtype(filled)
+    text = filled.map("{:.0f}".format, na_action="ignore") if whole else filled.astype(str)
+    return text.astype(object).where(filled.notna(), _UNKNOWN).astype(str)
 
 
 def strength_columns(table: pd.DataFrame) -> list[str]:
@@ -149,6 +166,19 @@ def _of_trials(table: pd.DataFrame, places: pd.Series) -> pd.DataFrame:
     """The rows of the trials, columns sorted; a column that no trial fills goes."""
     chosen = table.iloc[places.to_numpy()].set_axis(places.index)
     return chosen.dropna(axis=1, how="all").sort_index(axis=1)
+
+
+def _with_fields(trials: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
+    """The trials with those of the ``columns`` that are fields or strengths: what they did without having these."""
+    lacking = [column for column in columns if column not in trials]
+    fields = {column: _absent(column) for column in lacking if column in ABSENT}
+    return trials.assign(**fields, **{column: 0.0 for column in lacking if column.startswith("strength.")})
+
+
+def _absent(field: str) -> str | float:
+    """What older code did before a field of the config existed, as the tables have it: lists are text."""
+    value = ABSENT[field]
+    return identity.to_text(value) if isinstance(value, tuple) else value
 
 
 def _filled(params: pd.DataFrame) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis import _frames, _settings
-from analysis._frames import Frames, tidy
+from analysis._frames import Frames, tidy, with_trials_of
 from analysis._rows import Facts, Rows, history, wide
 from memory_study.config import ABSENT, TrialConfig
 
@@ -161,6 +161,59 @@ def test_a_panel_is_named_by_what_sets_it_apart_from_its_likes_only() -> None:
     names = _frames.panels(tidy(rows_of([*digits, mnist])).trials)
     base = "digits · mlp · 1000 examples"
     assert set(names) == {f"{base} · width 8", f"{base} · width 16", "mnist · mlp · 1000 examples"}
+
+
+def test_what_was_logged_by_hand_leaves_the_panels_as_they_are() -> None:
+    rows = rows_of([TrialConfig(seed=seed) for seed in range(6)])
+    rows.facts.params.loc[["run0", "run1"], "note"] = ["good", "bad"]
+    rows.facts.metrics.loc[["run2", "run3"], "my_loss"] = [0.25, 0.5]
+    trials = tidy(rows).trials
+    assert {"note", "my_loss"} <= set(trials)
+    assert _frames.panels(trials).tolist() == ["digits · mlp · 1000 examples"] * 6
+
+
+def test_a_name_that_was_used_again_by_hand_is_that_of_the_record() -> None:
+    rows = rows_of([TrialConfig(seed=seed, regularizers=(("dropout", 0.5),)) for seed in range(2)])
+    rows.facts.params[["diverged", "trial", "strength", "note"]] = "mine"
+    rows.facts.metrics[["width", "regularizer", "note"]] = 7.0
+    trials = tidy(rows).trials
+    assert trials.columns.is_unique
+    assert (
+        trials[["width", "diverged", "regularizer", "strength"]].to_numpy().tolist()
+        == [[128, 0.0, "dropout", 0.5]] * 2
+    )
+
+
+@pytest.mark.parametrize("field", ["learning_rate", "train_size", "dataset", "stop_at_convergence", "epochs"])
+def test_a_trial_that_lacks_a_field_is_in_a_panel_and_so_are_all_others(field: str) -> None:
+    """As no run of a sweep does, but one that was written by hand may."""
+    rows = rows_of([TrialConfig(seed=seed) for seed in range(3)])
+    rows.facts.params.loc["run0", field] = np.nan
+    names = _frames.panels(tidy(rows).trials)
+    assert names.notna().all()
+    assert names.nunique() == 2
+    known = names[[TrialConfig(seed=seed).id for seed in (1, 2)]]
+    assert known.str.startswith("digits · mlp · 1000 examples").all()
+    assert "unknown" in names[TrialConfig(seed=0).id]
+    assert "unknown" not in "".join(known)
+
+
+@pytest.mark.parametrize("older", [0, 1])
+def test_trials_beside_others_did_what_they_did_before_a_field_existed(older: int) -> None:
+    both = [
+        rows_of([TrialConfig(seed=seed, regularizers=kinds)])
+        for seed, kinds in ((0, ()), (1, (("sam", 0.5),)))
+    ]
+    both[older].facts.params.drop(columns=list(ABSENT), inplace=True)
+    trials = with_trials_of(*map(tidy, both)).trials
+    whole = [
+        rows_of([TrialConfig(seed=seed, regularizers=kinds)])
+        for seed, kinds in ((0, ()), (1, (("sam", 0.5),)))
+    ]
+    expected = with_trials_of(*map(tidy, whole)).trials
+    pd.testing.assert_frame_equal(trials[expected.columns], expected)
+    assert expected["strength.sam"].tolist() == [0.0, 0.5]
+    assert _frames.panels(trials).nunique() == 1
 
 
 def test_only_real_data_and_fully_random_labels_are_labelled() -> None:

@@ -175,6 +175,21 @@ def test_the_figure_says_how_many_seeds_are_behind_fronts_and_single_regularizer
         assert "Large points" not in text_of(figure)
 
 
+def test_single_regularizers_are_shown_though_their_experiment_predates_a_field() -> None:
+    """Of which the searches have two values, and only one of them is what the older experiment did."""
+    words = invented_frontier.searched((0, 1), 6) | invented_frontier.searched(
+        (0, 1), 6, validation_schedule="curve"
+    )
+    searches = invented_frontier.frames_of_searches(words)
+    beside = invented_frontier.alone(settings(range(3), [{"dropout": 0.5}, {}]))
+    older = Frames(beside.trials.drop(columns=["validation_schedule", "pruned_share"]), beside.curves)
+    both = with_trials_of(searches, older)
+    singles = figures.find("frontier").tabulate(both.trials, both.curves).query("what == 'single'")
+    assert sorted(singles["regularizers"]) == ["dropout=0.5", "none"]
+    assert set(singles["panel"]) == {"digits · mlp · 1000 examples · validation schedule every-epoch"}
+    assert np.isfinite(singles["test"]).all()
+
+
 def test_the_other_experiment_is_read_where_it_is_there(
     store_with: Callable[[list[TrialConfig]], Writer],
 ) -> None:
