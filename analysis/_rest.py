@@ -114,11 +114,15 @@ class RestStore:
         return self._ask("/get-artifact", params={"run_uuid": run, "path": ARRAYS_FILE}).content
 
     def _search(self, experiment: Experiment, status: str) -> Iterator[dict[str, Any]]:
-        """The experiment's trials of that status as the server gives them, without the client's objects for each."""
+        """The experiment's trials of that status as the server gives them, without the client's objects for each.
+
+        By when they started, those of one moment by run id.
+        """
         query = {
             "experiment_ids": [experiment.id],
             "filter": f"attributes.status = '{status}' and tags.kind = 'trial'",
             "run_view_type": "ACTIVE_ONLY",
+            "order_by": ["attributes.start_time ASC"],  # the server orders ties by run id
             "max_results": _PAGE,
         }
         while True:

@@ -59,7 +59,7 @@ _TRIALS = f"""
             FROM latest_metrics m WHERE m.run_uuid = r.run_uuid)
     {_RUNS} AND r.status = 'FINISHED'
 """
-_FAILED = f"SELECT {', '.join(map(_tag, FAILURE))} {_RUNS} AND r.status = 'FAILED'"
+_FAILED = f"SELECT {', '.join(map(_tag, FAILURE))} {_RUNS} AND r.status = 'FAILED' ORDER BY r.start_time, r.run_uuid"
 # A list of runs as a table, in which a run is a small number. The joins are CROSS JOINs, which SQLite takes in the
 # order written; it would rather walk through all points of the store for each run.
 _LISTS = {

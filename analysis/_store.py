@@ -85,7 +85,8 @@ class Store(Protocol):
 
     def failed(self, experiment: Experiment) -> pd.DataFrame:
         """A row for each of the experiment's failed, not deleted runs of trials, with the tags FAILURE as columns:
-        text, NaN where a run has none. A trial has several where it was tried again. Raises StoreError.
+        text, NaN where a run has none. A trial has several where it was tried again: the run that started last comes last,
+        of those of one moment the largest run id. Raises StoreError.
         """
 
     def history(self, runs: Sequence[str], key: str) -> History:

@@ -54,7 +54,7 @@ def store(store_with: Callable[[list[TrialConfig]], Writer]) -> Writer:
     for config in settings([0], [{"weight_decay": 1.0}]):
         writer.trial(experiment, invent(config, diverged=True))
     other = settings([7], [{"dropout": 0.9}])[0]
-    writer.trial(experiment, invent(other), status="FAILED")
+    writer.failures(experiment, invent(other))
     writer.trial(experiment, invent(replace(other, seed=8)), status="RUNNING")
     writer.client.delete_run(writer.trial(experiment, invent(replace(other, seed=9))))
     again = invent(settings([0], [{}])[0])

@@ -91,6 +91,10 @@ SMALL: tuple[dict[str, float], ...] = (
 )  # fmt: skip
 
 
+TRIES = ((3_000, "the third"), (1_000, "the first"), (2_000, "the second"))
+"""When some runs of one trial started, and the error of each; the store is given them in this order."""
+
+
 class Writer:
     """Writes trials into a store as the sweeps do."""
 
@@ -105,7 +109,14 @@ class Writer:
             self.client.set_experiment_tag(identifier, str(Tag.SCHEMA), str(schema))
         return str(identifier)
 
-    def trial(self, experiment: str, invented: Invented, status: str = "FINISHED", end: int = 2_000) -> str:
+    def trial(
+        self,
+        experiment: str,
+        invented: Invented,
+        status: str = "FINISHED",
+        end: int = 2_000,
+        start: int = 1_000,
+    ) -> str:
         config = invented.config
         tags = {
             Tag.KIND: "trial",
@@ -114,7 +125,7 @@ class Writer:
             Tag.DEVICE: "cpu",
             Tag.CODE: "abc",
         }
-        run = self.client.create_run(experiment, start_time=1_000, run_name=config.name)
+        run = self.client.create_run(experiment, start_time=start, run_name=config.name)
         metrics = [
             Metric(name, value, 1_000, epoch)
             for name, curve in invented.curves.items()
@@ -135,3 +146,9 @@ class Writer:
         if status != "RUNNING":
             self.client.set_terminated(run.info.run_id, status, end_time=end)
         return str(run.info.run_id)
+
+    def failures(self, experiment: str, invented: Invented) -> None:
+        """The same trial failed once for each of :data:`TRIES`."""
+        for start, error in TRIES:
+            run = self.trial(experiment, invented, status="FAILED", start=start, end=start + 1)
+            self.client.set_tag(run, str(Tag.ERROR), error)

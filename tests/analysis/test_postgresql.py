@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from invented_store import EXPERIMENT, SMALL, Writer, invent, settings
+from invented_store import EXPERIMENT, SMALL, TRIES, Writer, invent, settings
 from postgresql_server import PostgreSQL
 
 from analysis._cache import load
@@ -30,11 +30,13 @@ def test_postgresql_and_sqlite_give_the_same_tables(
     experiment = writer.experiment()
     for config in CONFIGS[:-1]:
         writer.trial(experiment, invent(config))
-    writer.trial(experiment, invent(CONFIGS[-1]), status="FAILED")
+    writer.failures(experiment, invent(CONFIGS[-1]))
     store = connect(database)
     found = find_experiment(store, EXPERIMENT)
     load(store, found, ["train_accuracy"], tmp_path / "cache")
-    assert store.failed(found)["trial"].tolist() == [CONFIGS[-1].id]
+    failed = store.failed(found)
+    assert set(failed["trial"]) == {CONFIGS[-1].id}
+    assert failed["error"].tolist() == [error for _, error in sorted(TRIES)]
     writer.trial(experiment, invent(CONFIGS[-1]))
     expected = frames_of(store_with(CONFIGS))
     for folder in (None, tmp_path / "cache"):

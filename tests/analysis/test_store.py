@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from invented_store import EXPERIMENT, SMALL, Writer, invent, settings
+from invented_store import EXPERIMENT, SMALL, TRIES, Writer, invent, settings
 
 from analysis._cache import load
 from analysis._frames import Frames
@@ -49,6 +49,13 @@ def test_failed_runs_are_read_with_what_failed_and_why(
     assert found["sweep"].eq(EXPERIMENT).all()
     assert found.loc[trials[0].config.id, "error"] == "RuntimeError: no"
     assert found.loc[trials[1].config.id].isna()["error"]
+
+
+def test_of_a_trial_that_failed_again_the_failure_that_started_last_comes_last(store: Writer) -> None:
+    reader = connect(store.uri)
+    failed = reader.failed(find_experiment(reader, EXPERIMENT))
+    assert failed["trial"].nunique() == 1
+    assert failed["error"].tolist() == [error for _, error in sorted(TRIES)]
 
 
 def test_curves_hold_each_epoch_of_each_trial_once(frames: Frames) -> None:
