@@ -218,11 +218,11 @@ def missing_experiment(name: str, shown_uri: str, known: Sequence[str]) -> str:
 
 
 def identity(uri: str) -> str:
-    """What tells a database from others: its absolute path, or its URI without the password."""
+    """What tells a database from others: its absolute path, or its URI without its secrets."""
     url = sqlalchemy.make_url(uri)
     if url.get_backend_name() == "sqlite":
         return f"sqlite:///{Path(url.database or '').resolve()}"
-    return url.set(password=None).render_as_string()
+    return hide_password(url.set(password=None).render_as_string())
 
 
 def _engine(uri: str, shown: str) -> sqlalchemy.Engine:

@@ -41,6 +41,12 @@ ARRAYS_FILE = "arrays.npz"
 """The artifact of a run that holds its arrays."""
 FAILURE = (Tag.TRIAL, Tag.SWEEP, Tag.ERROR)
 """The tags of a failed run that are read."""
+_IN_QUERY = re.compile(
+    r"([?&](?:sig|key|auth|[^=&\s]*(?:passw|passphrase|pwd|secret|token|api.?key|access.?key|credential)[^=&\s]*)=)"
+    r"[^&\s]*?(?=['\")]*(?:[&\s]|$))",
+    re.IGNORECASE,
+)
+_OF_USER = re.compile(r"(://[^:/@\s]*):(?:[^?\s]*|[^/\s]*)@")
 
 
 class StoreError(Exception):
@@ -68,7 +74,7 @@ class Store(Protocol):
     """A tracking store that can be read."""
 
     identity: str
-    """What tells it from any other store: an absolute URI without its password."""
+    """What tells it from any other store: an absolute URI without its secrets."""
 
     def experiment(self, name: str) -> Experiment:
         """The experiment of that name. Raises MissingExperimentError where there is none, UnusableExperimentError if it is
@@ -136,8 +142,8 @@ def find_experiment(store: Store, name: str) -> Experiment:
 
 
 def hide_password(text: str) -> str:
-    """A URI, or a text with one, without its password: fit to be printed."""
-    return re.sub(r"(://[^:/@\s]*):[^/\s]*@", r"\1:***@", text)
+    """A URI, or a text with one, without its password and the secrets of its query: fit to be printed."""
+    return _OF_USER.sub(r"\1:***@", _IN_QUERY.sub(r"\1***", text))
 
 
 def mark(run: str, *facts: object) -> str:

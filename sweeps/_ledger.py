@@ -28,6 +28,13 @@ from runs join tags on tags.run_uuid = runs.run_uuid and tags.key = :key
 where runs.experiment_id = :experiment and runs.lifecycle_stage = 'active'
 """
 
+_IN_QUERY = re.compile(
+    r"([?&](?:sig|key|auth|[^=&\s]*(?:passw|passphrase|pwd|secret|token|api.?key|access.?key|credential)[^=&\s]*)=)"
+    r"[^&\s]*?(?=['\")]*(?:[&\s]|$))",
+    re.IGNORECASE,
+)
+_OF_USER = re.compile(r"(://[^:/@\s]*):(?:[^?\s]*|[^/\s]*)@")
+
 T = TypeVar("T")
 Read = Callable[[str, Mapping[str, Any]], Sequence[Any]]
 """All rows that a query with these values gives."""
@@ -70,8 +77,10 @@ def sqlite_path(uri: str) -> Path | None:
 
 
 def without_password(text: str) -> str:
-    """A store's URI, or a text with one, as it may be shown: terminals and logs are copied into issues."""
-    return re.sub(r"(://[^:/@\s]*):[^/\s]*@", r"\1:***@", text)
+    """A store's URI, or a text with one, as it may be shown, without its password and the secrets of its query: terminals
+    and logs are copied into issues.
+    """
+    return _OF_USER.sub(r"\1:***@", _IN_QUERY.sub(r"\1***", text))
 
 
 def merge(rows: Iterable[tuple[str, str, str]]) -> dict[str, Entry]:

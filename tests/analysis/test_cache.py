@@ -292,7 +292,7 @@ def test_no_password_is_part_of_a_stores_identity(scheme: str) -> None:
     from analysis._sql import identity
     from analysis._store import hide_password
 
-    uri = f"{scheme}://me:secret@host:1234/name"
+    uri = f"{scheme}://me:secret@host:1234/name?sslpassword=secret"
     assert "secret" not in (hide_password(uri) if scheme == "http" else identity(uri))
 
 

@@ -164,6 +164,18 @@ def test_a_file_that_is_no_mlflow_database_is_refused(tmp_path: Path, content: b
         ("postgresql://me:pa:ss@host/db", "postgresql://me:***@host/db"),
         ("http://me:secret@host:5000", "http://me:***@host:5000"),
         ("sqlite:///a.db", "sqlite:///a.db"),
+        ("postgresql://me:pa/ss@host/db", "postgresql://me:***@host/db"),
+        (
+            "postgresql://host/db?user=me&password=s3cr3t@x&port=1",
+            "postgresql://host/db?user=me&password=***&port=1",
+        ),
+        ("postgresql://h:5432?password=s3cr3t@x", "postgresql://h:5432?password=***"),
+        (
+            "postgresql://me:s3cr3t@host/db?sslkey=a.pem&sslpassword=s3cr3t",
+            "postgresql://me:***@host/db?sslkey=a.pem&sslpassword=***",
+        ),
+        ("read 'http://host/?Access_Token=s3cr3t' (no)", "read 'http://host/?Access_Token=***' (no)"),
+        ("http://host:5000/?page=2&email=me@host", "http://host:5000/?page=2&email=me@host"),
     ],
 )
 def test_passwords_are_never_shown(uri: str, shown: str) -> None:

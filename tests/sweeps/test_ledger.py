@@ -11,7 +11,7 @@ from memory_study.record import SCHEMA, Tag
 from sweeps import _ledger
 from sweeps._batch import Outcome
 from sweeps._cli import _with_absolute_store
-from sweeps._ledger import Entry, Ledger, LedgerError, merge, read_ledger, sqlite_path
+from sweeps._ledger import Entry, Ledger, LedgerError, merge, read_ledger, sqlite_path, without_password
 from sweeps._options import Settings
 from sweeps._writers import open_writer
 
@@ -51,6 +51,29 @@ def test_all_readers_see_each_trials_best_run(
         done.id: "FINISHED",
         failed.id: "FAILED",
     }
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("postgresql://me:pa:ss@host/db", "postgresql://me:***@host/db"),
+        ("sqlite:///a.db", "sqlite:///a.db"),
+        ("postgresql://me:pa/ss@host/db", "postgresql://me:***@host/db"),
+        (
+            "postgresql://host/db?user=me&password=s3cr3t@x&port=1",
+            "postgresql://host/db?user=me&password=***&port=1",
+        ),
+        ("postgresql://h:5432?password=s3cr3t@x", "postgresql://h:5432?password=***"),
+        (
+            "postgresql://me:s3cr3t@host/db?sslkey=a.pem&sslpassword=s3cr3t",
+            "postgresql://me:***@host/db?sslkey=a.pem&sslpassword=***",
+        ),
+        ("read 'http://host/?Access_Token=s3cr3t' (no)", "read 'http://host/?Access_Token=***' (no)"),
+        ("http://host:5000/?page=2&email=me@host", "http://host:5000/?page=2&email=me@host"),
+    ],
+)
+def test_passwords_and_secrets_of_a_query_are_never_shown(uri: str, shown: str) -> None:
+    assert without_password(uri) == shown
 
 
 def test_an_experiment_that_does_not_exist_holds_nothing(uri: str) -> None:
