@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Sequence
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -46,6 +50,29 @@ def loaded_by(modules: Sequence[str], libraries: Sequence[str] = ()) -> dict[str
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     return {m: set(json.loads(line)) for m, line in zip(modules, result.stdout.splitlines(), strict=True)}
+
+
+def imported_by(file: Path) -> set[str]:
+    """The names of the top packages that a file imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+def test_every_library_that_a_room_imports_is_a_dependency_by_its_own_name() -> None:
+    """Else it is there only as long as another library needs it."""
+    named = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    declared = {re.split(r"[^\w.-]", text)[0].lower() for text in named}
+    rooms = ("memory_study", "sweeps", "analysis")
+    files = [file for room in rooms for file in (ROOT / room).rglob("*.py")]
+    imported = {name for file in files for name in imported_by(file)} - {*rooms, *sys.stdlib_module_names}
+    made_by = packages_distributions()
+    assert "requests" in imported
+    assert not [name for name in imported if not declared & {each.lower() for each in made_by[name]}]
 
 
 def test_no_module_of_the_analysis_loads_the_science() -> None:
