@@ -26,18 +26,19 @@ README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
 COMMANDS = [line.removeprefix("$ ") for block in BLOCKS for line in block.splitlines()]
 MNIST = ROOT.parent / "shared" / "data" / "MNIST" / "raw"
+PHOTOS = re.findall(r"--dataset folder:(\S+)", README)
 SPECIAL = ("make ", "source ", "mlflow ui", "ray ", "python -m sweeps.regularization --address")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A working folder with an image folder in it, and MNIST where this machine has it."""
+    """A working folder with the images that the README tells its reader to have, and MNIST where this machine has it."""
     from PIL import Image
 
     here = tmp_path_factory.mktemp("readme")
     for split, images in (("train", 40), ("test", 5)):
         for label in range(10):
-            target = here / "data" / "cifar10" / split / f"class{label}"
+            target = here / PHOTOS[0] / split / f"class{label}"
             target.mkdir(parents=True)
             for index in range(images):
                 Image.frombytes("RGB", (32, 32), os.urandom(32 * 32 * 3)).save(target / f"{index}.png")
@@ -66,6 +67,14 @@ def test_the_readme_has_commands_and_each_is_run_by_a_test_here() -> None:
     assert all(block.startswith("$ ") for block in BLOCKS)
     ordinary = [command for command in COMMANDS if not command.startswith(SPECIAL)]
     assert all(command.startswith("python -m ") for command in ordinary)
+
+
+def test_the_readme_says_that_its_folder_of_images_is_the_readers_own() -> None:
+    (photos,) = set(PHOTOS)
+    before, _, _ = README.partition(f"--dataset folder:{photos}")
+    said = " ".join(before.splitlines()[-7:])
+    assert f"your own folder of images, in the second command `{photos}`, which you make" in said
+    assert all(f"`{split}/<class>/`" in said for split in ("train", "test"))
 
 
 def test_the_readme_names_every_folder_whose_files_are_found_by_name() -> None:
