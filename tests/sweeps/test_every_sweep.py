@@ -29,7 +29,9 @@ def test_the_header_asks_a_question_and_says_command_cost_and_expectation(name: 
     assert header.partition("\n")[0].endswith("?")
     assert re.search(rf"^Run: +python -m sweeps\.{name} --scale ", header, re.MULTILINE)
     assert re.search(r"^Cost: .*smoke \d+ trials", header, re.MULTILINE)
-    assert re.search(r"^Expect: .*2017", header, re.MULTILINE)
+    assert re.search(r"^Expect: .*\b(19|20)\d\d\b", header, re.MULTILINE), (
+        "say what to expect, and by which source"
+    )
     for scale in SWEEPS[name].scales:
         assert re.search(rf"(?<![\w-]){scale}(?![\w-])", header), f"the header does not mention {scale}"
 
