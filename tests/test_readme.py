@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import torch
 
-from memory_study import regularizers
+from memory_study import record, regularizers
 from memory_study.rng import EpochDraws, ReplicaDraws
 
 ROOT = Path(__file__).parent.parent
@@ -86,6 +86,14 @@ def test_the_readme_names_every_folder_whose_files_are_found_by_name() -> None:
         folder for folder in found if any(looks.search(file.read_text()) for file in folder.glob("_*.py"))
     }
     assert rooms == {str(folder.relative_to(ROOT)) for folder in finders} | {"sweeps"}
+
+
+def test_the_files_that_the_readme_says_to_add_to_are_there() -> None:
+    (table,) = re.findall(r"\| to add \|.*?\n\n", README, re.DOTALL)
+    named = set(re.findall(r"`([\w/]+\.py)`", table))
+    assert named == {"memory_study/record.py", "tests/analysis/invented_scenes.py"}
+    assert all((ROOT / file).is_file() for file in named)
+    assert {"SOMETIMES"} <= vars(record).keys() & set(re.findall(r"`(\w+)`", table))
 
 
 @pytest.fixture

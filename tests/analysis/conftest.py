@@ -14,10 +14,7 @@ sys.path.insert(
     0, str(Path(__file__).parent)
 )  # for the tests' own helper modules, whatever pytest's import mode
 
-import invented_frontier
-import invented_noise
-import invented_pruning
-import invented_sensitivity
+import invented_scenes
 from invented_store import EXPERIMENT, SMALL, Writer, invent, settings
 
 from analysis import figures
@@ -100,12 +97,6 @@ def scenes(
 
     def of_figure(name: str, scene: str) -> Frames:
         sweep = figures.find(name).SWEEP
-        if sweep == "frontier":
-            return invented_frontier.scene(scene)
-        if sweep == "sensitivity":
-            return invented_sensitivity.scene(scene)
-        if sweep == "pruning":
-            return invented_pruning.scene(scene)
-        return of_regularization(scene) if sweep == EXPERIMENT else invented_noise.scene(sweep, scene)
+        return of_regularization(scene) if sweep == EXPERIMENT else invented_scenes.scene(sweep, scene)
 
     return of_figure

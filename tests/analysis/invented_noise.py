@@ -176,13 +176,16 @@ def _examples(seeds: int, **shared: object) -> list[TrialConfig]:
     return [replace(config, corruption_seed=99) for config in noisy(range(8 * seeds), (0.0, 1.0), **asked)]  # type: ignore[arg-type]
 
 
+SWEEPS = {"capacity": _capacity, "noise": _noise, "examples": _examples}
+
+
 @cache
 def scene(sweep: str, name: str) -> Frames:
     """Trials of a sweep: ``nothing``, ``one trial``, ``many``, ``two panels`` (of two nets, one trial missing),
     ``troubled``: on 40 % random labels a trial diverged, and training ended before all had converged, or ``all
     diverged``.
     """
-    of_sweep = {"capacity": _capacity, "noise": _noise, "examples": _examples}[sweep]
+    of_sweep = SWEEPS[sweep]
     configs = {
         "nothing": [],
         "one trial": of_sweep(1)[:1],

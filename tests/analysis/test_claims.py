@@ -10,9 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import invented_noise
-import invented_pruning
-import invented_sensitivity
+import invented_scenes
 import numpy as np
 import pandas as pd
 import pytest
@@ -33,12 +31,8 @@ Write = Callable[[list[TrialConfig]], Writer]
 def trials_for(claim: str, frames: Frames, scene: str = "many") -> Frames:
     """Many trials of the claim's sweep."""
     sweep = claims.find(claim).SWEEP
-    if sweep == "sensitivity":
-        return invented_sensitivity.scene(scene)
-    if sweep == "pruning":
-        return invented_pruning.scene(scene)
     if sweep != "regularization":
-        return invented_noise.scene(sweep, scene)
+        return invented_scenes.scene(sweep, scene)
     return Frames(frames.trials.assign(diverged=1.0), frames.curves) if scene == "all diverged" else frames
 
 
