@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from analysis import _fields
 from analysis._rows import History, Rows, spans
 from analysis._store import TAGS
 from memory_study import identity
-from memory_study.config import ABSENT, FIELDS
+from memory_study.config import FIELDS
 from memory_study.record import Tag
 
-CONTROL = "none"
+CONTROL = _fields.CONTROL
 """The regularizer of a trial that has none."""
 _IN_PROSE = {CONTROL: "no regularizer", "sam": "SAM"}
 _TAGS = tuple(str(tag) for tag in TAGS if tag != Tag.TRIAL)
 _MEASURED_ONLY = (  # change nothing of the training
     "csr_examples", "csr_epochs", "measures", "measured_examples", "sharpness_iterations", "sharpness_tolerance",
 )  # fmt: skip
-_TEXT = ("dataset", "dataset_digest", "csr_epochs", "regularizers")  # text even where it looks like a number
-_WORDS = (*_TEXT, "model", "corruption", "regularizer")  # columns of text that figures ask for
+_WORDS = (*_fields.TEXT, "model", "corruption", "regularizer")  # columns of text that figures ask for
 _REPLICA = ("seed", "corruption", "corruption_level", "regularizers")
-_UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +48,12 @@ def tidy(rows: Rows) -> Frames:
     params, tags, metrics = (
         _of_trials(table, places) for table in (rows.facts.params, rows.facts.tags, rows.facts.metrics)
     )
-    config = _typed(_filled(params))
-    shown = {tag: _text(tags[tag]) for tag in sorted(_TAGS) if tag in tags}
+    config = _fields.typed(_fields.filled(params))
+    shown = {tag: _fields.as_text(tags[tag]) for tag in sorted(_TAGS) if tag in tags}
     tags = pd.DataFrame(shown, index=tags.index)
     arrays = rows.arrays.iloc[places.to_numpy()].set_axis(places.index)
     fields = [name for name in config if name in FIELDS]
-    ours = [config[fields], _strengths(config), arrays, tags]
+    ours = [config[fields], _fields.strengths(config), arrays, tags]
     trials = pd.concat([*ours, metrics.astype(float), config.drop(columns=fields)], axis=1)
     # A name that is used again, for a param or metric logged by hand, is ours first.
     trials = trials.loc[:, ~trials.columns.duplicated()]
@@ -74,7 +73,7 @@ def with_trials_of(frames: Frames, other: Frames) -> Frames:
     A field that one of the experiments predates, or a regularizer that it has not, has the values that it had then.
     """
     columns = [*dict.fromkeys([*frames.trials, *other.trials])]
-    both = [_with_fields(each.trials, columns) for each in (frames, other)]
+    both = [_fields.with_fields(each.trials, columns) for each in (frames, other)]
     return Frames(pd.concat(both), frames.curves)
 
 
@@ -97,7 +96,7 @@ def panels(trials: pd.DataFrame, ignoring: Iterable[str] = ()) -> pd.Series:
     aside = {*ignoring, *_REPLICA, *_MEASURED_ONLY}
     base = [column for column in ("dataset", "model", "train_size") if column not in aside]
     others = [column for column in trials if column in FIELDS and column not in (*aside, *base)]
-    text = pd.DataFrame({column: _words(trials[column]) for column in (*base, *others)}, trials.index)
+    text = pd.DataFrame({column: _fields.words(trials[column]) for column in (*base, *others)}, trials.index)
     name = text["dataset"] + " · " + text["model"]
     if "train_size" in base:
         name = name + " · " + text["train_size"] + " examples"
@@ -106,15 +105,6 @@ def panels(trials: pd.DataFrame, ignoring: Iterable[str] = ()) -> pd.Series:
         varies = text[column].groupby(of).transform("nunique") > 1
         name = name.where(~varies, name + f" · {column.replace('_', ' ')} " + text[column])
     return name
-
-
-def _words(column: pd.Series) -> pd.Series:
-    """A field of the config as text, whole numbers without a decimal point even where a trial lacks one."""
-    name = str(column.name)
-    filled = column.fillna(_absent(name)) if name in ABSENT else column
-    whole = FIELDS[name].type == "int" and pd.api.types.is_float_dtype(filled)
-    text = filled.map("{:.0f}".format, na_action="ignore") if whole else filled.astype(str)
-    return text.astype(object).where(filled.notna(), _UNKNOWN).astype(str)
 
 
 def strength_columns(table: pd.DataFrame) -> list[str]:
@@ -166,73 +156,6 @@ def _of_trials(table: pd.DataFrame, places: pd.Series) -> pd.DataFrame:
     """The rows of the trials, columns sorted; a column that no trial fills goes."""
     chosen = table.iloc[places.to_numpy()].set_axis(places.index)
     return chosen.dropna(axis=1, how="all").sort_index(axis=1)
-
-
-def _with_fields(trials: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
-    """The trials with those of the ``columns`` that are fields or strengths: what they did without having these."""
-    lacking = [column for column in columns if column not in trials]
-    fields = {column: _absent(column) for column in lacking if column in ABSENT}
-    return trials.assign(**fields, **{column: 0.0 for column in lacking if column.startswith("strength.")})
-
-
-def _absent(field: str) -> str | float:
-    """What older code did before a field of the config existed, as the tables have it: lists are text."""
-    value = ABSENT[field]
-    return identity.to_text(value) if isinstance(value, tuple) else value
-
-
-def _filled(params: pd.DataFrame) -> pd.DataFrame:
-    """What a trial of older code did before a field of the config existed, in the place of the param that it lacks."""
-    absent = {name: identity.to_text(value) for name, value in ABSENT.items() if name in params}
-    return params.fillna(absent)
-
-
-def _typed(config: pd.DataFrame) -> pd.DataFrame:
-    typed = {name: (_text if name in _TEXT else _typed_column)(config[name]) for name in config.columns}
-    return pd.DataFrame(typed, index=config.index)
-
-
-def _text(column: pd.Series) -> pd.Series:
-    """A column as pandas' own type of text, whatever its version has for that."""
-    return pd.Series(column.tolist(), column.index)
-
-
-def _typed_column(text: pd.Series) -> pd.Series:
-    """A column as bool, int or float if all its text is; a missing value makes numbers float."""
-    distinct = [value for value in text.unique() if isinstance(value, str)]
-    if distinct and set(distinct) <= {"true", "false"}:
-        return text.map({"true": True, "false": False})
-    for kind in (int, float):
-        try:
-            return text.map({value: kind(value) for value in distinct})
-        except ValueError:
-            continue
-    return _text(text)
-
-
-def _strengths(config: pd.DataFrame) -> pd.DataFrame:
-    """Columns regularizer, strength and strength.<kind>, parsed once for each distinct text."""
-    if "regularizers" not in config:
-        return pd.DataFrame(index=config.index)
-    distinct = [text for text in config["regularizers"].unique() if isinstance(text, str)]
-    parsed = {text: identity.parse_strengths(text) for text in distinct}
-    kinds = sorted({kind for strengths in parsed.values() for kind in strengths})
-    by_text = pd.DataFrame(
-        {
-            "regularizer": [" + ".join(sorted(strengths)) or CONTROL for strengths in parsed.values()],
-            "strength": [_single(tuple(strengths.values())) for strengths in parsed.values()],
-            **{
-                f"strength.{kind}": [strengths.get(kind, 0.0) for strengths in parsed.values()]
-                for kind in kinds
-            },
-        },
-        index=pd.Index(distinct, dtype=object),
-    )
-    return by_text.reindex(config["regularizers"]).set_axis(config.index)
-
-
-def _single(strengths: Sequence[float]) -> float:
-    return float("nan") if len(strengths) > 1 else sum(strengths)
 
 
 def _curves(histories: Mapping[str, History], places: pd.Series) -> pd.DataFrame:
