@@ -134,8 +134,9 @@ class Record:
 
     ``scalars`` maps a name of :data:`SCALARS` to its value. ``curves`` maps a name of :data:`CURVES` to a tuple of
     ``(epoch, value)``, epochs ascending. Values are finite: what could not be measured (the loss of a diverged net)
-    is left out. ``arrays`` maps a name of :data:`ARRAYS` to a numpy array. Raises ValueError, naming all offenders, for
-    an unknown name or a value that is not finite.
+    is left out. ``model`` is the trained net as the bytes of the file that :mod:`memory_study.export` writes, None where
+    nets are not kept. ``arrays`` maps a name of :data:`ARRAYS` to a numpy array. Raises ValueError, naming all
+    offenders, for an unknown name or a value that is not finite.
     """
 
     trial_id: str
