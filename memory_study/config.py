@@ -29,6 +29,8 @@ LABELS = ("data", "example")
 ENDS = ("low", "high")
 MOST_ITERATIONS = 1000
 """Of a search for an eigenvalue: it takes a hundred or so."""
+MOST_POINTS = 64
+"""Of a curve: each is a row in the tracking store, of every trial and every curve."""
 _REQUIRED = object()
 
 
@@ -295,6 +297,10 @@ def _problems(c: TrialConfig) -> Iterator[str]:
     for name, least in at_least.items():
         if getattr(c, name) < least:
             yield f"{flag(name)} {getattr(c, name)} is too small; use {least} or more"
+    points = {"sensitivity_points": c.sensitivity_points, "csr_epochs": len({*c.csr_epochs, c.epochs})}
+    for name, count in points.items():
+        if count > MOST_POINTS:
+            yield f"{flag(name)} makes curves of {count} points, the last included; use {MOST_POINTS} or fewer"
     if c.sharpness_iterations > MOST_ITERATIONS:
         yield (
             f"--sharpness-iterations {c.sharpness_iterations} is too large: their square is kept for each trial; use "

@@ -145,6 +145,11 @@ def test_all_problems_are_said_at_once():
         ({"momentum": 1.0}, "--momentum 1 is out of range"),
         ({"csr_radius": -1.0}, "--csr-radius -1 is out of range"),
         ({"csr_epochs": (3, 61)}, "use epochs from 0 to 60"),
+        (
+            {"epochs": 90, "csr_epochs": tuple(range(1, 65))},
+            "--csr-epochs makes curves of 65 points, the last included; use 64 or fewer",
+        ),
+        ({"sensitivity_points": 65}, "--sensitivity-points makes curves of 65 points"),
         ({"regularizers": {"droput": 0.5}}, "'droput' is not known; choose from adversarial, dropout"),
         ({"regularizers": {"dropout": 1.0}}, r"use 0 <= strength < 1"),
         ({"regularizers": {"adversarial": 1.5}}, r"use 0 <= strength <= 1"),
@@ -157,6 +162,11 @@ def test_all_problems_are_said_at_once():
 def test_what_makes_no_trial_is_refused_with_the_next_step(fields, said):
     with pytest.raises(ConfigError, match=said):
         TrialConfig(**fields)
+
+
+def test_a_curve_may_have_64_points():
+    for last in (64, 90):
+        assert TrialConfig(epochs=last, csr_epochs=(*range(1, 64), last), sensitivity_points=64)
 
 
 def test_a_multilayer_perceptron_may_have_a_batch_of_one_example():
