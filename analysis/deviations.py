@@ -71,6 +71,11 @@ DEVIATIONS = (
         "at 10 to 16 log-spaced epochs from the first to the last (`--csr-points`, `--csr-epochs`)",
     ),
     Deviation(
+        "floating point",
+        "unstated",
+        "float32 (`--dtype`), on GPUs without TF32, whose errors are as large as what the CSR and the sharpness look for",
+    ),
+    Deviation(
         "initial weights",
         "unstated",
         "Glorot uniform, zero biases",

@@ -10,6 +10,7 @@ import torch
 
 from memory_study import datasets
 from memory_study._checkpoint import Checkpoints
+from memory_study._precision import full_precision
 from memory_study._pruning import prune
 from memory_study.cohort import Cohort
 from memory_study.export import serialize
@@ -33,6 +34,7 @@ def run_cohort(
     ``checkpoints`` keeps the state of training, and gives it to whoever trains the cohort, or a part of it, again.
     Raises :class:`memory_study.datasets.DataError`, and whatever training raises (out of memory among it).
     """
+    full_precision(torch.device(device))
     splits = datasets.load(cohort.configs[0], location)
 
     def leave(training: Training, rows: list[int]) -> None:

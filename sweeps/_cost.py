@@ -53,14 +53,13 @@ GPU_CONTEXT_BYTES = int(1.2 * GIB)
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One GPU, or one CPU core. ``tflops`` is single precision; ``kernel_seconds`` is the time to start a
+    """One GPU, or one CPU core. ``tflops`` is single precision, without TF32; ``kernel_seconds`` is the time to start a
     kernel.
     """
 
     name: str
     memory_bytes: float
     tflops: float
-    tf32_tflops: float
     bandwidth: float  # bytes a second
     kernel_seconds: float
     efficiency: float  # share of the peak that training reaches
@@ -72,28 +71,28 @@ class Device:
         return self.name != "cpu"
 
 
-def _gpu(name: str, gib: float, fp32: float, tf32: float, gigabytes_per_second: float) -> Device:
-    return Device(name, gib * GIB, fp32, tf32, gigabytes_per_second * 1e9, 6e-6, 0.4)
+def _gpu(name: str, gib: float, tflops: float, gigabytes_per_second: float) -> Device:
+    return Device(name, gib * GIB, tflops, gigabytes_per_second * 1e9, 6e-6, 0.4)
 
 
 # Fitted to cohorts of 1 to 16 MLPs of widths 32 to 1024 on one core of a 2-core x86 server with AVX-512,
 # training and evaluation together: within 15 % without regularizers, up to 30 % too little with dropout or
 # noise.
-CPU = Device("cpu", math.inf, 0.13, 0.13, 20e9, 5e-6, 1.0, measured=True)
+CPU = Device("cpu", math.inf, 0.13, 20e9, 5e-6, 1.0, measured=True)
 
 DEVICES: Mapping[str, Device] = MappingProxyType(
     {
         device.name: device
         for device in (
             CPU,
-            _gpu("T4", 15, 8.1, 8.1, 320),
-            _gpu("L4", 22, 30.3, 60, 300),
-            _gpu("A10G", 22, 31.2, 35, 600),
-            _gpu("V100", 16, 15.7, 15.7, 900),
-            _gpu("A100-40", 39, 19.5, 156, 1555),
-            _gpu("A100-80", 79, 19.5, 156, 2039),
-            _gpu("H100", 79, 67, 494, 3350),
-            _gpu("H200", 139, 67, 494, 4800),
+            _gpu("T4", 15, 8.1, 320),
+            _gpu("L4", 22, 30.3, 300),
+            _gpu("A10G", 22, 31.2, 600),
+            _gpu("V100", 16, 15.7, 900),
+            _gpu("A100-40", 39, 19.5, 1555),
+            _gpu("A100-80", 79, 19.5, 2039),
+            _gpu("H100", 79, 67, 3350),
+            _gpu("H200", 139, 67, 4800),
         )
     }
 )
@@ -160,9 +159,8 @@ def cohort_seconds(
     """
     config = configs[0]
     cost = replica_cost(config, image, classes)
-    peak = device.tf32_tflops if config.model != "mlp" and config.dtype == "float32" else device.tflops
     work = [trial_flops(c, image, classes, validation) for c in configs]
-    arithmetic = sum(work) / (peak * 1e12 * device.efficiency)
+    arithmetic = sum(work) / (device.tflops * 1e12 * device.efficiency)
     passes = sum(work) / cost.training_flops * ACTIVATION_PASSES
     activations = passes * cost.activations * FLOAT_BYTES / device.bandwidth
     steps = config.epochs * math.ceil(config.train_size / config.batch_size)

@@ -63,6 +63,14 @@ def test_narrow_nets_on_a_gpu_wait_for_kernels_so_a_stack_costs_no_more() -> Non
     assert seconds(config, 16, "H200") == pytest.approx(seconds(config, 1, "H200"))
 
 
+def test_a_cnn_on_a_gpu_is_no_faster_than_single_precision_without_tf32() -> None:
+    config = TrialConfig(model="cnn-keras", width=200, train_size=45_000, csr_examples=0)
+    image = (3, 28, 28)
+    for name, tflops in (("A100-80", 19.5), ("H200", 67)):
+        flops = trial_flops(config, image, 10, 5000)
+        assert cohort_seconds([config], image, 10, 5000, DEVICES[name]) > flops / (tflops * 1e12)
+
+
 def test_a_stacks_memory_is_the_data_once_and_weights_for_each() -> None:
     config = TrialConfig(width=4096)
     assert replica_bytes(config, IMAGE, CLASSES) > 3 * 4 * 4096 * 4096
