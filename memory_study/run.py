@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from memory_study import datasets
-from memory_study._checkpoint import Checkpoints
+from memory_study._checkpoint import Checkpoints, State
 from memory_study._precision import full_precision
 from memory_study._pruning import prune
 from memory_study.cohort import Cohort
@@ -31,7 +31,8 @@ def run_cohort(
 
     ``location`` is where :func:`memory_study.datasets.location` says that the data lie. ``heartbeat(epoch)`` is called
     after every epoch; ``keep_models`` puts each trained net into its record, as :mod:`memory_study.export` writes it;
-    ``checkpoints`` keeps the state of training, and gives it to whoever trains the cohort, or a part of it, again.
+    ``checkpoints`` keeps the state of training, and gives it to whoever trains the cohort, or a part of it, again: not a
+    state in which trials have ended without their nets, where ``keep_models`` asks for those.
     Raises :class:`memory_study.datasets.DataError`, and whatever training raises (out of memory among it).
     """
     full_precision(torch.device(device))
@@ -47,13 +48,17 @@ def run_cohort(
     with torch.no_grad():
         beat = heartbeat or (lambda epoch: None)
         dropping = partial(prune, cohort, splits, torch.device(device))
-        histories = train(cohort, splits, torch.device(device), leave, beat, checkpoints, dropping)
-        if keep_models and any(history.model is None for history in histories.values()):
-            # Trials had left by the time of a checkpoint that kept no nets.
-            histories = train(cohort, splits, torch.device(device), leave, beat, prune=dropping)
+        usable = partial(_has_models, cohort) if keep_models else lambda state: True
+        histories = train(cohort, splits, torch.device(device), leave, beat, checkpoints, dropping, usable)
     for history in histories.values():
         history.scalars.update(peak.scalars())
     return [histories[c.id].record() for c in cohort.configs]
+
+
+def _has_models(cohort: Cohort, state: State) -> bool:
+    """Whether the trials that had left by then have their nets in ``state``: it may be of a run that kept none."""
+    left = (config.id for config in cohort.configs if config.id not in state.rows)
+    return all(state.histories[trial]["model"] is not None for trial in left)
 
 
 class PeakMemory:

@@ -251,8 +251,9 @@ def train(
     heartbeat: Callable[[int], None],
     checkpoints: Checkpoints | None = None,
     prune: Callable[[], Mapping[str, Pruned]] = dict,
+    usable: Callable[[State], bool] = lambda state: True,
 ) -> dict[str, History]:
-    """Train ``cohort`` to its end, from where ``checkpoints`` left it, and return each trial's history.
+    """Train ``cohort`` to its end, from the first ``usable`` state of ``checkpoints``, and return each trial's history.
 
     ``leave(training, rows)`` is called with replicas just before they leave the stack, ``heartbeat(epoch)`` after
     every epoch. ``prune()`` says, by trial id, what a trial keeps, where some drop examples; it is not asked again where a
@@ -261,7 +262,7 @@ def train(
     if not all(measures.find(name).resumable for name in cohort.configs[0].measures):
         checkpoints = None
     states = (load(data, cohort, device) for data in checkpoints.states()) if checkpoints else iter(())
-    saved = next(filter(None, states), None)
+    saved = next((state for state in states if state and usable(state)), None)
     pruned = {} if saved else prune()
     kept = saved.kept if saved else {trial: each.kept for trial, each in pruned.items()}
     training = Training(cohort, splits, device, kept)

@@ -186,6 +186,20 @@ def test_trials_that_had_left_by_then_keep_what_was_measured_and_their_nets(spli
         assert record.scalars.get("resumed_epoch", 0) == stayed * middle
 
 
+def test_a_state_that_lacks_nets_of_trials_that_had_left_is_left_aside_where_nets_are_kept(splits, run):
+    data = splits(train=42)
+    fast = TrialConfig(train_size=42, batch_size=8, width=32, momentum=0.9, epochs=9, learning_rate=0.01,
+                       stop_at_convergence=True, csr_examples=0)  # fmt: skip
+    both = [fast, replace(fast, learning_rate=1e-5)]
+    (ends, _) = (int(record.scalars["epochs_trained"]) for record in run(both, data))
+    assert 1 < ends < 8
+    for epoch, first in ((1, 2), (8, 1)):  # then none has left, and one
+        resumed = Kept(data=interrupted(run, both, data, epoch))
+        records = run(both, data, resumed, keep_models=True)
+        assert resumed.offered == list(range(first, 9))
+        assert all(record.model for record in records)
+
+
 def test_a_part_of_the_cohort_goes_on_from_the_state_of_the_whole(splits, run, measured):
     data, configs = splits(train=42), stack(width=9, epochs=5)
     state = interrupted(run, configs, data, 3)
