@@ -71,6 +71,7 @@ def measured() -> Callable[[Record], object]:
             record.trial_id,
             {name: value for name, value in record.scalars.items() if not name.endswith("seconds")},
             dict(record.curves),
+            {name: (str(array.dtype), array.shape, array.tobytes()) for name, array in record.arrays.items()},
         )
 
     return strip

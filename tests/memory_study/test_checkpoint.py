@@ -170,8 +170,9 @@ def test_the_patience_of_early_stopping_outlasts_an_interruption(splits, run, me
 def test_trials_that_had_left_by_then_keep_what_was_measured_and_their_nets(splits, run, measured):
     data = splits(train=42)
     base = TrialConfig(
-        train_size=42, batch_size=8, width=32, momentum=0.9, epochs=25, stop_at_convergence=True, **SEARCH
-    )
+        train_size=42, batch_size=8, width=32, momentum=0.9, epochs=25, stop_at_convergence=True, **SEARCH,
+        measures=("sharpness", "training_examples"),
+    )  # fmt: skip
     configs = [replace(base, learning_rate=rate, seed=seed) for seed in (0, 1) for rate in (0.1, 0.03, 0.001)]
     expected = run(configs, data, keep_models=True)
     ends = sorted(record.scalars["epochs_trained"] for record in expected)
