@@ -109,7 +109,7 @@ def sensitivity_steps(config: TrialConfig, points: int) -> tuple[int, ...]:
 
     Before that, it is 0 for examples not seen yet, which says nothing about them.
     """
-    an_epoch = math.ceil(config.train_size / config.batch_size)
+    an_epoch = _steps_of_an_epoch(config)
     return tuple(step for step in epoch_grid(config.epochs * an_epoch, points) if step >= an_epoch)
 
 
@@ -120,7 +120,7 @@ def objectives_at_once(batch: int, widest: int) -> int:
 
 def trajectory_floats(config: TrialConfig, image: ImageShape, classes: int) -> int:
     """Of one replica: all weights that its training passes."""
-    steps = config.epochs * math.ceil(config.train_size / config.batch_size)
+    steps = config.epochs * _steps_of_an_epoch(config)
     return (steps + 1) * replica_cost(config, image, classes).parameters
 
 
@@ -161,9 +161,9 @@ def scoring_bytes(configs: Sequence[TrialConfig], image: ImageShape, classes: in
 def sensitivity_floats(config: TrialConfig, image: ImageShape, classes: int) -> int:
     """What the loss sensitivity holds of one replica: its trajectory, and gradients with respect to each input."""
     units = _units(config, image, classes)
-    at_once = objectives_at_once(min(config.batch_size, config.train_size), max(units))
+    at_once = objectives_at_once(min(config.batch_size, config.kept_examples), max(units))
     # Where a way back begins, the errors of all examples are there at once, and what they are made of.
-    gradients = config.train_size * (GRADIENT_COPIES * at_once * units[0] + 3 * max(units))
+    gradients = config.kept_examples * (GRADIENT_COPIES * at_once * units[0] + 3 * max(units))
     return trajectory_floats(config, image, classes) + gradients
 
 
@@ -189,7 +189,12 @@ def _step_back_flops(config: TrialConfig, image: ImageShape, classes: int) -> fl
     units = _units(config, image, classes)
     # Of each product two derivatives, both forward and to the weights and back; the inputs have none of their own.
     first, products = units[0] * units[1], sum(a * b for a, b in pairwise(units))
-    return min(config.batch_size, config.train_size) * (12.0 * products - 4.0 * first)
+    return min(config.batch_size, config.kept_examples) * (12.0 * products - 4.0 * first)
+
+
+def _steps_of_an_epoch(config: TrialConfig) -> int:
+    """Batches of the examples that are kept."""
+    return math.ceil(config.kept_examples / config.batch_size)
 
 
 def _units(config: TrialConfig, image: ImageShape, classes: int) -> list[int]:

@@ -234,6 +234,12 @@ def test_a_trial_that_stops_early_is_unrolled_from_its_own_last_step(run):
         assert last[0] == pytest.approx(last[1], rel=1e-9)
 
 
+def test_of_the_examples_that_are_kept_it_is_measured_from_their_own_first_epochs_end_on(run):
+    (record,) = run([replace(BASE, pruning_score="loss", pruned_share=0.5, scoring_epochs=1)])
+    assert record.arrays["sensitivity"].shape == (11,)
+    assert [step for step, _ in record.curves["sensitivity_gini"]] == list(range(2, 9))
+
+
 def test_sensitivities_that_overflow_are_said_to_and_not_recorded(run, monkeypatch):
     def overflowing(*arguments):
         found = loss_sensitivity(*arguments)
