@@ -100,8 +100,9 @@ SENSITIVITY = "loss_sensitivity"
 HELD_BYTES = 2**30
 """Of weights that first trainings which run together pass, if that is more than one."""
 
-GRADIENT_COPIES = 5
-"""Of each objective's gradients with respect to all inputs: direct, indirect, total, and room for two on the way."""
+GRADIENT_COPIES, DIRECTION_COPIES = 4, 6
+"""Of what is held for each objective that is unrolled: gradients with respect to all inputs (direct and indirect, and those
+of the objectives before), and directions, as many numbers as weights (derived and counted)."""
 
 
 def sensitivity_steps(config: TrialConfig, points: int) -> tuple[int, ...]:
@@ -159,12 +160,20 @@ def scoring_bytes(configs: Sequence[TrialConfig], image: ImageShape, classes: in
 
 
 def sensitivity_floats(config: TrialConfig, image: ImageShape, classes: int) -> int:
-    """What the loss sensitivity holds of one replica: its trajectory, and gradients with respect to each input."""
-    units = _units(config, image, classes)
-    at_once = objectives_at_once(min(config.batch_size, config.kept_examples), max(units))
-    # Where a way back begins, the errors of all examples are there at once, and what they are made of.
-    gradients = config.kept_examples * (GRADIENT_COPIES * at_once * units[0] + 3 * max(units))
-    return trajectory_floats(config, image, classes) + gradients
+    """What the loss sensitivity holds of one replica: its trajectory, gradients with respect to each input, their norms."""
+    units, parameters = _units(config, image, classes), replica_cost(config, image, classes).parameters
+    examples, batch = config.kept_examples, min(config.batch_size, config.kept_examples)
+    parts = classes if config.labels == "data" else 0
+    losses = len(sensitivity_steps(config, config.sensitivity_points))
+    of_classes = parts * len(sensitivity_steps(config, config.sensitivity_class_points))
+    at_once = min(objectives_at_once(batch, max(units)), max(losses, of_classes))
+    gradients = at_once * (GRADIENT_COPIES * examples * units[0] + DIRECTION_COPIES * parameters)
+    # Where a way back begins, the errors of all examples are there at once, and what they are made of; after that, a batch's.
+    begun = examples * (min(at_once, max(parts, 1)) * (units[0] + max(units)) + 3 * max(units))
+    going = at_once * batch * (4 * units[0] + 3 * sum(units[1:]))
+    # Three of each kind; of classes only those of the total are kept, and which examples have which class.
+    norms = examples * (9 * losses + 4 * of_classes)
+    return trajectory_floats(config, image, classes) + gradients + max(begun, going) + norms
 
 
 def sensitivity_flops(config: TrialConfig, image: ImageShape, classes: int) -> float:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from memory_study import datasets
 from memory_study.cohort import Cohort
@@ -75,3 +79,42 @@ def measured() -> Callable[[Record], object]:
         )
 
     return strip
+
+
+class LiveBytes(TorchDispatchMode):
+    """The ``most`` bytes of tensors that were made within it and held at one time, graphs of autograd among them.
+
+    What was there before counts as little as the room that an operation needs for itself.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.most = self._bytes = 0
+        self._held: dict[StorageWeakRef, int] = {}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Do the operation, and see which storages are new then and which are still there."""
+        kwargs = kwargs or {}
+        given, found = _storages((args, kwargs)), func(*args, **kwargs)
+        new = {ref: size for ref, size in _storages(found).items() if ref not in given}
+        self._held |= new
+        self._bytes += sum(new.values())
+        if self._bytes > self.most:  # some of them may be gone
+            self._held = {ref: size for ref, size in self._held.items() if not ref.expired()}
+            self._bytes = sum(self._held.values())
+            self.most = max(self.most, self._bytes)
+        return found
+
+
+def _storages(tree: Any) -> dict[StorageWeakRef, int]:
+    """Of the tensors in a tree: their bytes."""
+    storages = [leaf.untyped_storage() for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+    return {StorageWeakRef(storage): storage.nbytes() for storage in storages}
+
+
+@pytest.fixture
+def live_bytes() -> LiveBytes:
+    """Counts the memory of what is done ``with`` it."""
+    return LiveBytes()
