@@ -49,15 +49,22 @@ class Trajectory:
         named = ((parameters[f"kernel{i}"], parameters[f"bias{i}"]) for i in range(layers))
         self.weights.append([Layer(kernel.clone(), bias.clone()) for kernel, bias in named])
 
-    def rows(self, rows: Sequence[int]) -> Trajectory:
-        """Of some replicas, in this order: a copy, but of a single one a view."""
-        index = list(rows) if len(rows) != 1 else slice(rows[0], rows[0] + 1)
+    def rows(self, rows: slice) -> Trajectory:
+        """Of some neighbouring replicas: views, because all weights that training passed may not fit a device twice."""
         return Trajectory(
             self.momentum,
-            [[Layer(layer.kernel[index], layer.bias[index]) for layer in layers] for layers in self.weights],
-            [examples[index] for examples in self.examples],
-            [rates[index] for rates in self.rates],
+            [[Layer(layer.kernel[rows], layer.bias[rows]) for layer in layers] for layers in self.weights],
+            [examples[rows] for examples in self.examples],
+            [rates[rows] for rates in self.rates],
         )
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with only these replicas, in this order. Of one step at a time the weights are there twice."""
+        index = torch.tensor(rows, dtype=torch.long, device=self.weights[0][0].kernel.device)
+        for layers in self.weights:
+            layers[:] = [Layer(layer.kernel[index], layer.bias[index]) for layer in layers]
+        self.examples = [examples[index] for examples in self.examples]
+        self.rates = [rates[index] for rates in self.rates]
 
 
 def input_gradients(

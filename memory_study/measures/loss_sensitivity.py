@@ -20,6 +20,7 @@ from memory_study._history import History
 from memory_study.measures._base import Measure
 from memory_study.measures._unrolled import Trajectory, input_gradients
 from memory_study.optimizers import as_rates, learning_rates
+from memory_study.regularizers._perturbation import runs
 
 if TYPE_CHECKING:
     from memory_study.train import Training
@@ -59,17 +60,17 @@ class LossSensitivity(Measure):
         self.trajectory.examples += batches
         self.trajectory.rates += [learning_rates(rates, epoch, shared.halving_epochs)] * len(batches)
         # One after the other on a CPU, whose cache holds the objectives of few.
-        together = [list(leaving)] if training.device.type == "cuda" else [[row] for row in leaving]
-        for rows in filter(None, together):
+        gpu = training.device.type == "cuda"
+        for rows in runs(leaving) if gpu else [slice(row, row + 1) for row in leaving]:
             self._measure(rows)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with only these replicas, in this order."""
-        self.trajectory = self.trajectory.rows(rows)
+        self.trajectory.keep(rows)
 
-    def _measure(self, rows: Sequence[int]) -> None:
+    def _measure(self, neighbours: slice) -> None:
         shared, data = self.training.shared, self.training.data
-        trajectory = self.trajectory.rows(rows)
+        trajectory, rows = self.trajectory.rows(neighbours), range(neighbours.start, neighbours.stop)
         done = len(trajectory.examples)
 
         def chosen(points: int) -> list[int]:

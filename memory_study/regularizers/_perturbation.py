@@ -39,7 +39,7 @@ def group(regularizers: Sequence[dict[str, float]], seeds: Sequence[int], like: 
     groups = []
     for kind in sorted({kind for strengths in regularizers for kind in strengths}):
         users = [row for row, strengths in enumerate(regularizers) if kind in strengths]
-        for rows in _runs(users):
+        for rows in runs(users):
             strengths = like.new_tensor([regularizers[row][kind] for row in range(rows.start, rows.stop)])
             groups.append(Group(find(kind), rows, tuple(seeds[rows]), strengths))
     return tuple(groups)
@@ -132,7 +132,7 @@ def _mix_(values: Tensor, partners: Tensor, weights: Tensor) -> None:
     values.lerp_(values[replicas, partners], weights.view(-1, *[1] * (values.dim() - 1)))
 
 
-def _runs(rows: Sequence[int]) -> list[slice]:
+def runs(rows: Sequence[int]) -> list[slice]:
     """Ascending ``rows`` as slices of neighbours."""
     starts = [row for row in rows if row - 1 not in set(rows)]
     stops = [row + 1 for row in rows if row + 1 not in set(rows)]

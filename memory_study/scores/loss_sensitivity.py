@@ -24,7 +24,7 @@ class LossSensitivity(measure.LossSensitivity, Score):
         for row in range(len(self.training.configs)):
             inputs, labels = data.parts(slice(0, len(data)), [row])
             by_kind = measure.loss_sensitivity(
-                self.trajectory.rows([row]), inputs.flatten(2).double(), labels, steps
+                self.trajectory.rows(slice(row, row + 1)), inputs.flatten(2).double(), labels, steps
             )
             found.append(by_kind["total"][0].mean(-1))
         return torch.cat(found)

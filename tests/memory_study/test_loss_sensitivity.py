@@ -340,3 +340,36 @@ def test_the_memory_of_what_is_measured_is_known_beforehand(fields, splits, live
     assert weights == trajectory_floats(config, *shape)
     counted = sensitivity_floats(config, *shape) - weights
     assert counted / 2 < live_bytes.most / 8 <= counted
+
+
+LONG = [
+    replace(config, epochs=40, width=12, sensitivity_points=3, sensitivity_class_points=1)
+    for config in COHORT[:3]
+]
+
+
+@pytest.mark.parametrize("leaving", [[0, 1, 2], [0, 2], [1, 2]])
+@torch.no_grad()
+def test_replicas_that_leave_a_gpu_together_do_not_copy_what_they_went_through(
+    leaving, splits, live_bytes, monkeypatch
+):
+    monkeypatch.setattr("memory_study.cost.OBJECTIVE_FLOATS", 8 * 16)
+    measure = unrolling(LONG, splits(train=22, side=4, classes=3))
+    measure.training.device = torch.device("cuda")  # all that the measure asks it for
+    with live_bytes:
+        measure.after_epoch(40, leaving)
+    weights = trajectory_floats(LONG[0], (1, 4, 4), 3)
+    counted = sensitivity_floats(LONG[0], (1, 4, 4), 3) - weights
+    assert live_bytes.most / 8 <= len(leaving) * counted < weights
+
+
+@torch.no_grad()
+def test_what_replicas_that_stay_went_through_is_there_twice_for_a_step_at_a_time(splits, live_bytes):
+    with live_bytes:
+        measure = unrolling(LONG, splits(train=22, side=4, classes=3))
+        kernels = [measure.trajectory.weights[step][1].kernel[[2, 0]] for step in (0, 7)]
+        held = live_bytes.most
+        measure.keep([2, 0])
+    assert live_bytes.most < 1.1 * held
+    for step, kernel in zip((0, 7), kernels, strict=True):
+        assert torch.equal(measure.trajectory.weights[step][1].kernel, kernel)
