@@ -211,3 +211,10 @@ def test_a_search_has_no_more_iterations_than_the_net_has_parameters(run, monkey
     for iterations in (1000, 5):
         run(replace(BASE, depth=0, epochs=1, sharpness_loss=1e-6, sharpness_iterations=iterations))
     assert asked == [(148, 148), (5, 148)]
+
+
+@pytest.mark.parametrize(("model", "least", "most"), [("mlp", 1, 1), ("cnn-keras", 4, 20)])
+def test_a_graph_on_a_cpu_is_of_a_thousand_examples_or_of_as_many_as_are_fast(model, least, most, splits):
+    config = replace(BASE, model=model, width=16, train_size=1000)
+    training = trained([config], splits(train=1000, side=28), epochs=0)
+    assert least <= len(hessian_of(training)._parts) <= most
