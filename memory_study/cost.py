@@ -97,6 +97,16 @@ a quarter takes a half more time (measured, 10 classes)."""
 SENSITIVITY = "loss_sensitivity"
 """The measure and the score that hold all of a training's weights, and take many times as long."""
 
+SHARPNESS = "sharpness"
+"""The measure that multiplies Hessians with vectors as long as the weights."""
+
+LANCZOS_COPIES = 9
+"""Of a replica's weights that its sharpness holds besides those of any step: eleven vectors, of which two take the room that
+a step has for the gradient and a reordered copy (counted)."""
+
+GRAPH_COPIES, GRAPH_FLOATS = 4, 2**27
+"""Of the activations of all layers that the graph of a gradient holds, and floats of such graphs at most (counted)."""
+
 HELD_BYTES = 2**30
 """Of weights that first trainings which run together pass, if that is more than one."""
 
@@ -159,6 +169,18 @@ def scoring_bytes(configs: Sequence[TrialConfig], image: ImageShape, classes: in
     return together * float_bytes(first) * weights + 8 * gradients
 
 
+def graph_bytes(configs: Sequence[TrialConfig], image: ImageShape, classes: int) -> int:
+    """What the sharpness of a cohort holds besides vectors as long as the weights: graphs of the gradients of its replicas,
+    of a CNN's one at a time.
+    """
+    first = configs[0]
+    if SHARPNESS not in first.measures:
+        return 0
+    together = len(configs) if first.model == "mlp" else 1
+    activations = together * first.kept_examples * replica_cost(first, image, classes).activations
+    return float_bytes(first) * min(GRAPH_COPIES * activations, GRAPH_FLOATS)
+
+
 def sensitivity_floats(config: TrialConfig, image: ImageShape, classes: int) -> int:
     """What the loss sensitivity holds of one replica: its trajectory, gradients with respect to each input, their norms."""
     units, parameters = _units(config, image, classes), replica_cost(config, image, classes).parameters
@@ -168,7 +190,7 @@ def sensitivity_floats(config: TrialConfig, image: ImageShape, classes: int) -> 
     of_classes = parts * len(sensitivity_steps(config, config.sensitivity_class_points))
     at_once = min(objectives_at_once(batch, max(units)), max(losses, of_classes))
     gradients = at_once * (GRADIENT_COPIES * examples * units[0] + DIRECTION_COPIES * parameters)
-    # Where a way back begins, the errors of all examples are there at once, and what they are made of; after that, a batch's.
+    # Where a way back begins, the errors of all examples are there at once, and what they are made of; then, a batch's.
     begun = examples * (min(at_once, max(parts, 1)) * (units[0] + max(units)) + 3 * max(units))
     going = at_once * batch * (4 * units[0] + 3 * sum(units[1:]))
     # Three of each kind; of classes only those of the total are kept, and which examples have which class.

@@ -14,7 +14,9 @@ from types import MappingProxyType
 from memory_study import regularizers
 from memory_study.config import TrialConfig
 from memory_study.cost import (
+    LANCZOS_COPIES,
     SENSITIVITY,
+    SHARPNESS,
     ImageShape,
     float_bytes,
     input_shape,
@@ -105,10 +107,11 @@ def step_factor(config: TrialConfig) -> float:
 
 def replica_bytes(config: TrialConfig, image: ImageShape, classes: int) -> int:
     """What one more replica adds to a cohort's memory: weights and their copies, activations of a batch, and what
-    measuring loss sensitivities holds.
+    measuring loss sensitivities and sharpness holds.
     """
     cost = replica_cost(config, image, classes)
     copies = COPIES + sum(regularizers.find(kind).copies for kind, _ in config.regularizers)
+    copies += LANCZOS_COPIES if SHARPNESS in config.measures else 0
     measured = sensitivity_floats(config, image, classes) if SENSITIVITY in config.measures else 0
     return int(
         float_bytes(config) * (copies * cost.parameters + 3 * config.batch_size * cost.activations + measured)
@@ -145,7 +148,7 @@ def trial_flops(config: TrialConfig, image: ImageShape, classes: int, validation
     searches = 2 * config.csr_examples * (len(config.csr_epochs) + 1) * config.csr_iterations
     measured = sensitivity_flops(config, image, classes) if SENSITIVITY in config.measures else 0.0
     steps = config.epochs * config.kept_examples * step_factor(config)
-    steps += config.train_size * (SHARPNESS_EPOCHS if "sharpness" in config.measures else 0)
+    steps += config.train_size * (SHARPNESS_EPOCHS if SHARPNESS in config.measures else 0)
     steps += config.train_size * (config.scoring_epochs if config.pruned_share else 0)
     return training * (steps + searches) + forward * passes + measured + scoring_flops(config, image, classes)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from memory_study.cohort import Cohort
 from memory_study.config import TrialConfig
-from memory_study.cost import ImageShape, scoring_bytes
+from memory_study.cost import ImageShape, graph_bytes, scoring_bytes
 from sweeps._checkpoints import Kept
 from sweeps._cost import (
     GIB,
@@ -149,8 +149,8 @@ def pack(
 def bytes_of(configs: Sequence[TrialConfig], facts: Facts) -> int:
     """Memory that a cohort needs on its device, besides what any process takes there."""
     replicas = len(configs) * replica_bytes(configs[0], facts.image, facts.classes)
-    scoring = scoring_bytes(configs, facts.image, facts.classes)
-    return replicas + fixed_bytes(configs, facts.image, facts.validation + facts.test) + scoring
+    once = (part(configs, facts.image, facts.classes) for part in (scoring_bytes, graph_bytes))
+    return replicas + fixed_bytes(configs, facts.image, facts.validation + facts.test) + sum(once)
 
 
 def _resumed(

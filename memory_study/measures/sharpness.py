@@ -25,8 +25,10 @@ class Sharpness(Measure):
         """Of the replicas that leave, and of those that are at the matched loss for the first time."""
         matching = [row for row in range(len(self.training.configs)) if self._matches(row, epoch)]
         rows = sorted({*leaving, *matching})
-        # One after the other on a CPU: neither is faster (measured), and together they need more memory.
-        together = [rows] if self.training.device.type == "cuda" else [[row] for row in rows]
+        # One after the other on a CPU: neither is faster (measured), and together they need more memory. Those of a CNN take
+        # turns in any case.
+        stacked = self.training.device.type == "cuda" and self.training.shared.model == "mlp"
+        together = [rows] if stacked else [[row] for row in rows]
         for part in filter(None, together):
             for row, (value, residual) in zip(part, self._eigenvalues(part), strict=True):
                 history = self.training.histories[self.training.configs[row].id]

@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from memory_study.cohort import Cohort
 from memory_study.config import ConfigError, TrialConfig
+from memory_study.cost import LANCZOS_COPIES, graph_bytes, replica_cost
 from memory_study.measures import _hessian
 from memory_study.measures._hessian import Hessian, largest_eigenvalue
 from memory_study.train import Training
@@ -211,6 +212,52 @@ def test_a_search_has_no_more_iterations_than_the_net_has_parameters(run, monkey
     for iterations in (1000, 5):
         run(replace(BASE, depth=0, epochs=1, sharpness_loss=1e-6, sharpness_iterations=iterations))
     assert asked == [(148, 148), (5, 148)]
+
+
+CNN = {"model": "cnn-keras", "train_size": 16}
+
+
+@pytest.mark.parametrize(
+    ("fields", "side", "rows", "part"),
+    [
+        ({"width": 48}, 6, [0, 1, 2], 40),
+        ({"width": 48}, 6, [0, 2], 20),
+        ({"width": 5, "train_size": 2000}, 6, [0, 1, 2], 2000),
+        ({"depth": 4, "train_size": 800}, 6, [0, 2], 800),
+        ({**CNN, "width": 3}, 25, [1], 16),
+        ({**CNN, "width": 12}, 31, [1], 8),
+    ],
+)
+def test_the_memory_of_measuring_it_is_known_beforehand(
+    fields, side, rows, part, splits, live_bytes, monkeypatch
+):
+    monkeypatch.setattr(_hessian, "CPU_PART", part)  # a GPU has one graph, or two
+    monkeypatch.setattr(_hessian, "CPU_FLOATS", 2**40)
+    config = replace(BASE, **fields)
+    training = trained(
+        [replace(config, **noise) for noise in NOISES],
+        splits(train=config.train_size, side=side, classes=3),
+        epochs=1,
+    )
+    (measure,) = training.measures
+    with torch.no_grad(), live_bytes:
+        measure._eigenvalues(rows)
+    shape = (1, side, side), 3
+    vectors = (LANCZOS_COPIES + 2) * replica_cost(config, *shape).parameters
+    counted = 8 * len(rows) * vectors + graph_bytes([config] * len(rows), *shape)
+    assert counted / 3 < live_bytes.most <= counted
+
+
+@pytest.mark.parametrize(("model", "asked"), [("mlp", [[0, 2]]), ("cnn-zhang", [[0], [2]])])
+def test_replicas_of_an_mlp_are_measured_together_on_a_gpu_and_those_of_a_cnn_in_turn(
+    model, asked, splits, monkeypatch
+):
+    training = trained([replace(BASE, model=model, width=3, **noise) for noise in NOISES], splits())
+    (measure,) = training.measures
+    training.device, found = torch.device("cuda"), []  # all that the measure asks it for
+    monkeypatch.setattr(measure, "_eigenvalues", lambda rows: found.append(rows) or [(1.0, 0.0)] * len(rows))
+    measure.after_epoch(8, [0, 2])
+    assert found == asked
 
 
 @pytest.mark.parametrize(("model", "least", "most"), [("mlp", 1, 1), ("cnn-keras", 4, 20)])

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from memory_study.config import TrialConfig
 from memory_study.cost import replica_cost
 from sweeps._cost import CPU, DEVICES, cohort_seconds, fixed_bytes, replica_bytes, step_factor, trial_flops
+from sweeps._pack import Facts, bytes_of
 
 IMAGE, CLASSES = (1, 8, 8), 10
 
@@ -61,6 +64,17 @@ def test_cost_is_training_and_the_passes_that_the_schedule_asks_for() -> None:
 def test_narrow_nets_on_a_gpu_wait_for_kernels_so_a_stack_costs_no_more() -> None:
     config = TrialConfig(width=64, csr_examples=0)
     assert seconds(config, 16, "H200") == pytest.approx(seconds(config, 1, "H200"))
+
+
+def test_sharpness_holds_vectors_as_long_as_the_weights_and_graphs_of_gradients() -> None:
+    plain = TrialConfig(width=4096, train_size=50_000, csr_examples=0)
+    sharp = replace(plain, measures=("sharpness",))
+    weights = replica_cost(plain, IMAGE, CLASSES).parameters
+    assert replica_bytes(sharp, IMAGE, CLASSES) == replica_bytes(plain, IMAGE, CLASSES) + 9 * 4 * weights
+    facts = Facts(IMAGE, CLASSES, 360, 360)
+    for count in (1, 3):
+        apart = count * (replica_bytes(sharp, IMAGE, CLASSES) - replica_bytes(plain, IMAGE, CLASSES))
+        assert bytes_of([sharp] * count, facts) == bytes_of([plain] * count, facts) + apart + 2**29
 
 
 def test_a_cnn_on_a_gpu_is_no_faster_than_single_precision_without_tf32() -> None:
