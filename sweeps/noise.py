@@ -1,12 +1,12 @@
 """How does noise show while a net learns: in accuracy, and in the complexity of what it has learned?
 
 Run:    python -m sweeps.noise --scale smoke | laptop | laptop-cnn | paper | paper-cnn
-Cost:   smoke 5 trials, laptop 55 trials in 4 minutes, laptop-cnn 25 trials in 3 minutes (2 CPU cores, measured
-        2026-11-22), paper 55 trials, paper-cnn 55 trials
+Cost:   smoke 5 trials, laptop 55 trials in 4 minutes (2 CPU cores, measured 2026-11-22), laptop-cnn 25 trials in 4
+        minutes (the same, from the processor time of five trials, 2026-11-27), paper 55 trials, paper-cnn 55 trials
 Expect: Arpit et al. 2017, figures 7 to 9: on random labels validation accuracy peaks before training accuracy is
         high; the critical sample ratio (CSR) is higher the noisier the data, rises and then settles; that of
         training examples rises and then falls. Figure 2: a CNN's first filters become smooth on real images, whatever
-        their labels.
+        their labels. Krueger et al. 2017, figure 3: the noisier the data, the sharper the minimum.
 
 Every kind of noise at every level, on one net. The CSR of clean validation examples and of training examples is measured
 through training, at --csr-points epochs about evenly spaced in log(epoch), the last among them. The scales are an MLP
@@ -40,7 +40,8 @@ class Options(_noise.Options):
 
 _CNN: Mapping[str, object] = {
     "dataset": "cifar10", "crop": 28, "model": "cnn-keras", "batch_size": 128, "learning_rate": 0.01,
-    "momentum": 0.9, "halving_epochs": 15, "validation_schedule": "curve", "measures": ("filters",),
+    "momentum": 0.9, "halving_epochs": 15, "validation_schedule": "curve",
+    "measures": ("filters", "sharpness"),
 }  # fmt: skip
 SCALES: Mapping[str, Mapping[str, object]] = {
     "smoke": {
@@ -59,7 +60,7 @@ SCALES: Mapping[str, Mapping[str, object]] = {
     "paper": {
         "seeds": (0, 1, 2, 3, 4), "dataset": "mnist", "width": 4096, "train_size": 50_000, "input_scaling": "unit",
         "learning_rate": 0.01, "epochs": 1000, "validation_schedule": "curve", "csr_examples": 10_000,
-        "csr_points": 16,
+        "csr_points": 16, "measures": ("sharpness",),
     },
     "paper-cnn": {
         **_CNN, "seeds": (0, 1, 2, 3, 4), "width": 200, "train_size": 45_000, "epochs": 100,

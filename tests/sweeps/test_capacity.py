@@ -75,3 +75,15 @@ def test_the_critical_samples_schedule_follows_the_epochs(epochs: int) -> None:
 
 def test_epochs_that_are_named_replace_the_schedule() -> None:
     assert {t.csr_epochs for t in planned(noise.SWEEP, scale="smoke", csr_epochs=(2, 7))} == {(2, 7)}
+
+
+@pytest.mark.parametrize("scale", sorted({*noise.SCALES} - {"smoke"}))
+def test_what_the_claims_on_noise_look_at_is_measured_at_every_scale_that_may_tell(scale: str) -> None:
+    measured = {"sharpness", "filters"} if scale.endswith("cnn") else {"sharpness"}
+    assert {frozenset(trial.measures) for trial in planned(noise.SWEEP, scale=scale)} == {frozenset(measured)}
+
+
+def test_sharpness_is_measured_on_trials_of_capacity_where_it_is_asked_for() -> None:
+    assert {trial.measures for trial in planned(capacity.SWEEP, scale="paper")} == {()}
+    asked = planned(capacity.SWEEP, scale="paper", measures=("sharpness",))
+    assert {trial.measures for trial in asked} == {("sharpness",)}
