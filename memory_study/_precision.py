@@ -14,7 +14,7 @@ def full_precision(device: torch.device) -> None:
     """
     if device.type != "cuda":
         return
-    torch.backends.cudnn.conv.fp32_precision = "ieee"
+    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]  # torch adds it at run time
     # Off by default, but not under TORCH_ALLOW_TF32_CUBLAS_OVERRIDE=1. This sets it by torch's old and new interface, which
     # must agree: where they do not, every product raises.
     torch.set_float32_matmul_precision("highest")
