@@ -185,7 +185,8 @@ def sensitivity_floats(config: TrialConfig, image: ImageShape, classes: int) -> 
     """What the loss sensitivity holds of one replica: its trajectory, gradients with respect to each input, their norms."""
     units, parameters = _units(config, image, classes), replica_cost(config, image, classes).parameters
     examples, batch = config.kept_examples, min(config.batch_size, config.kept_examples)
-    parts = classes if config.labels == "data" else 0
+    # A score, whose first training has no measures, asks for no classes.
+    parts = classes if config.labels == "data" and SENSITIVITY in config.measures else 0
     losses = len(sensitivity_steps(config, config.sensitivity_points))
     of_classes = parts * len(sensitivity_steps(config, config.sensitivity_class_points))
     at_once = min(objectives_at_once(batch, max(units)), max(losses, of_classes))
