@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -17,18 +18,34 @@ if TYPE_CHECKING:
     from analysis._store import Experiment, Store
     from analysis.claims._finding import Finding
 
+INTERRUPTED = 130
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command. Returns 0, 2 for bad input, explained on stderr, or 1 if nobody reads its output any more."""
+    """Run the command. Returns 0, 2 for bad input, explained on stderr, 130 after Ctrl-C, 1 if nobody reads its output."""
     options = _cli.parser().parse_args(arguments)
     if problem := _cli.problem(options):
         return _refuse(problem)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a letter shows a question mark
+    try:
+        return _run(options, sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        sys.stderr.write(
+            "stopped; figures that are not written yet are missing, the same command draws them\n"
+        )
+        return INTERRUPTED
+
+
+def _run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
+    """See :func:`main`."""
     from analysis._store import StoreError, connect
 
     try:
         made = _make_all(connect(options.tracking_uri), options)
         if _cli.REPORT in options.figure:
-            _write_report(made, options, sys.argv[1:] if arguments is None else arguments)
+            _write_report(made, options, arguments)
         if not options.no_log:
             _log(made, options.tracking_uri)
     except StoreError as error:

@@ -18,6 +18,7 @@ RUN_NAME = "figures"
 def log_figures(uri: str, experiment_id: str, files: Sequence[Path]) -> None:
     """Log the files to the experiment's run of figures, made when it is not there yet. Raises StoreError."""
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # what it logs of an error, the line below says
     try:
         client = MlflowClient(tracking_uri=uri)
         run_id = _figures_run(client, experiment_id)

@@ -39,7 +39,14 @@ def settings_problems(settings: Settings) -> Iterator[str]:
         yield f"--gpus {settings.gpus} contradicts --device cpu; leave one out"
     if not settings.experiment.strip():
         yield "--experiment is empty; name one, or leave the flag out"
-    for flag, text in (("--experiment", settings.experiment), ("--tracking-uri", settings.tracking_uri)):
+    texts = (
+        ("--experiment", settings.experiment),
+        ("--tracking-uri", settings.tracking_uri),
+        ("--log-dir", str(settings.log_dir.absolute())),
+        ("--data-dir", str(settings.data_dir.absolute())),
+        ("--checkpoint-dir", settings.checkpoint_dir),
+    )
+    for flag, text in texts:
         if any("\ud800" <= letter <= "\udfff" for letter in text):
             yield f"{flag} {text!a} is not valid UTF-8; write it with other letters"
     if len(settings.experiment) > LONGEST_EXPERIMENT:
@@ -138,6 +145,12 @@ def _store_problems(uri: str) -> Iterator[str]:
 def _file_problems(uri: str, file: Path) -> Iterator[str]:
     if not file.name or file.is_dir():
         yield f"--tracking-uri {uri} names no file; use sqlite:///mlflow.db or sqlite:////absolute/path/mlflow.db"
+        return
+    if marks := {"%", "?"} & set(str(file.absolute())):
+        yield (
+            f"--tracking-uri {uri}: MLflow finds no database at {file.absolute()}, for the {' and '.join(sorted(marks))} "
+            "in it; name another place, such as sqlite:////absolute/path/mlflow.db"
+        )
         return
     yield from _folder_problems("--tracking-uri folder", file.parent)
     if file.exists() and not os.access(file, os.R_OK | os.W_OK):

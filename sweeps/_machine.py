@@ -29,7 +29,11 @@ def this_machine(settings: Settings) -> Machine:
     count = len(found) if settings.gpus is None else settings.gpus
     planned = bool(settings.gpu) and settings.dry_run
     if settings.device == "cuda" and not (found or planned):
-        raise InputError(["--device cuda needs a GPU, and nvidia-smi lists none; use --device cpu"])
+        raise InputError(
+            [
+                "--device cuda, or $MEMORY_STUDY_DEVICE, needs a GPU, and nvidia-smi lists none; use --device cpu"
+            ]
+        )
     if settings.device == "cpu" or not (count or planned):
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         return Machine(dataclasses.replace(CPU, memory_bytes=memory), cpus)

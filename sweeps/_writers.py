@@ -69,6 +69,7 @@ def open_writer(uri: str, experiment: str) -> Writer:
     Raises :class:`LedgerError`, one line, for a store or experiment that cannot be used.
     """
     with alone(uri):
+        _create_tables(uri)
         client, experiment_id = _open(uri, experiment)
     if is_server(uri):
         return ClientWriter(client, experiment_id, REQUESTS_AT_ONCE)
@@ -77,6 +78,22 @@ def open_writer(uri: str, experiment: str) -> Writer:
     return (
         TableWriter(client, uri, experiment_id) if tables_are_known() else ClientWriter(client, experiment_id)
     )
+
+
+def _create_tables(uri: str) -> None:
+    """Of a new SQLite file, whole or not at all: MLflow takes seconds, and cannot go on where it was stopped."""
+    file = sqlite_path(uri)
+    if file is None or (file.exists() and file.stat().st_size):
+        return
+    aside = file.with_name(f".{file.name}.new")
+    for left in (aside, aside.with_name(f"{aside.name}-journal")):  # by a process that was stopped
+        left.unlink(missing_ok=True)
+    with store_errors(uri):
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+        create: Any = SqlAlchemyStore
+        create(f"sqlite:///{aside}", (file.parent / "mlartifacts").absolute().as_uri()).engine.dispose()
+    aside.replace(file)
 
 
 def open_client(uri: str) -> Any:

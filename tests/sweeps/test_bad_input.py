@@ -71,6 +71,11 @@ BAD = {
     "an experiment that is no text": (["--experiment", "\udcff"], ["--experiment", "\\udcff", "UTF-8"]),
     "a very long experiment": (["--experiment", "x" * 501], ["501 characters", "500"]),
     "a folder as store": (["--tracking-uri", "./mlruns"], ["./mlruns", "sqlite:///mlflow.db"]),
+    "a store in a folder that MLflow cannot name": (
+        ["--tracking-uri", "sqlite:////tmp/50%25/mlflow.db"],
+        ["/tmp/50%25/mlflow.db", "for the % in it", "sqlite:////absolute/path/mlflow.db"],
+    ),
+    "a log folder that is no text": (["--log-dir", "/tmp/\udcff"], ["--log-dir", "\\udcff", "UTF-8"]),
     "a file store": (["--tracking-uri", "file:///tmp/x"], ["file:///tmp/x", "sqlite:///mlflow.db"]),
     "an unknown store": (["--tracking-uri", "redis://x"], ["redis://x", "sqlite:///mlflow.db"]),
     "a store without a name": (["--tracking-uri", "sqlite:///"], ["sqlite:///", "names no file"]),
