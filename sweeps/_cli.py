@@ -69,11 +69,11 @@ def _main(sweep: Sweep, argv: Sequence[str]) -> int:
         ledger = read_ledger(settings.tracking_uri, settings.experiment)
     except LedgerError as error:
         raise InputError([str(error)]) from None
-    if settings.address in ("", "inline"):
-        this_machine(settings)  # a GPU that is missing is told before anything starts
     todo = difference(question.plan, ledger.entries, retry_failed=settings.retry_failed, limit=settings.limit)
     if settings.dry_run:
         return _dry_run(question, todo, settings, in_rounds=sweep.rounds is not None)
+    if settings.device == "cuda" and settings.address in ("", "inline"):
+        this_machine(settings)  # a GPU that is missing is told before anything starts
     problems = list(room_problems(len(todo.train), settings.tracking_uri, settings.log_dir))
     folder = settings.checkpoints if todo.train else None
     if problems := [*problems, *checkpoint_problems(folder)]:

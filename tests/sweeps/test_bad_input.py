@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps import _checks
+from sweeps import _checks, _machine
 from sweeps._flags import InputError
 from sweeps._options import Settings
 
@@ -119,6 +119,16 @@ def test_a_bad_default_in_the_environment_is_named(name: str, words: list[str], 
     (line,) = done.stderr.splitlines()
     for word in (f"$MEMORY_STUDY_{name}", *words):
         assert word in line
+
+
+def test_a_gpu_that_is_missing_is_told_before_a_store_or_a_log_is_made(
+    run: Callable[..., int], here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(_machine, "gpus", list)
+    before = set(here.iterdir())
+    assert run("--scale", "smoke", "--device", "cuda") == 2
+    assert "nvidia-smi lists none; use --device cpu" in capsys.readouterr().err
+    assert set(here.iterdir()) == before
 
 
 def test_a_password_in_a_store_is_not_printed(
