@@ -1,7 +1,7 @@
 """How busy does a sweep keep 4, 16 and 64 nodes, and where does handing out tasks become the limit?
 
 Run:    python -m benchmarks.utilisation [--quick]
-Cost:   about 22 minutes on two CPU cores, 15 of them for 64 nodes (2026-11-22); --quick shows only that it works
+Cost:   some 24 minutes on two CPU cores, 15 of them for 64 nodes (2026-11-22 and 27); --quick shows only that it works
 Expect: a line for each number of nodes and length of task
 
 Simulated: one Ray of this machine declares a GPU for each node, and a task holds one and sleeps as long as a cohort would
@@ -36,7 +36,7 @@ from sweeps._log import quiet, silence_ray
 from sweeps._pack import Task
 
 SHORT = ((1.0, 40), (3.0, 15), (10.0, 6))
-WORK = {4: SHORT, 16: SHORT, 64: ((10.0, 6), (30.0, 6), (60.0, 5))}
+WORK = {4: SHORT, 16: ((0.25, 120), (0.5, 60), *SHORT), 64: ((10.0, 6), (30.0, 6), (60.0, 5))}
 """By number of nodes, seconds of a task and how many each node gets. Shorter tasks than the start of all processes takes
 fill no 64 nodes of one machine: see docs/reliability.md."""
 QUICK = {4: ((0.5, 20),)}

@@ -138,8 +138,8 @@ def change(module):
 LOST = """
 def change(module):
     real = module.Folder.write
-    def write(self, name, trials, epoch, state):
-        real(self, name, trials, epoch, state)
+    def write(self, name, trials, epoch, state, gpu):
+        real(self, name, trials, epoch, state, gpu)
         with open(os.environ["DEATHS"], "a+") as deaths:
             deaths.seek(0)
             if len(deaths.readlines()) < 5:
