@@ -83,7 +83,7 @@ def open_writer(uri: str, experiment: str) -> Writer:
 def _create_tables(uri: str) -> None:
     """Of a new SQLite file, whole or not at all: MLflow takes seconds, and cannot go on where it was stopped."""
     file = sqlite_path(uri)
-    if file is None or (file.exists() and file.stat().st_size):
+    if file is None or _has_content(file):
         return
     aside = file.with_name(f".{file.name}.new")
     for left in (aside, aside.with_name(f"{aside.name}-journal")):  # by a process that was stopped
@@ -93,7 +93,14 @@ def _create_tables(uri: str) -> None:
 
         create: Any = SqlAlchemyStore
         create(f"sqlite:///{aside}", (file.parent / "mlartifacts").absolute().as_uri()).engine.dispose()
-    aside.replace(file)
+    if _has_content(file):  # somebody else, such as a server that starts, was faster: that is the store
+        aside.unlink()
+    else:
+        aside.replace(file)
+
+
+def _has_content(file: Path) -> bool:
+    return file.exists() and file.stat().st_size > 0
 
 
 def open_client(uri: str) -> Any:

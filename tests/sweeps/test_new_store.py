@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from sweeps import _writers
 from sweeps._ledger import read_ledger
 from sweeps._writers import open_writer
 
@@ -34,6 +35,19 @@ def test_a_process_that_is_killed_while_it_creates_the_tables_leaves_nothing_in_
     assert not file.exists()
     open_writer(uri, "x")
     assert not read_ledger(uri, "x").entries
+    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
+
+
+def test_a_store_that_somebody_else_has_made_meanwhile_is_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "mlflow.db"
+    open_writer(f"sqlite:///{file}", "theirs")
+    number = file.stat().st_ino
+    looks = iter([False, True])  # not there at first, there once our tables are made
+    monkeypatch.setattr(_writers, "_has_content", lambda _: next(looks))
+    open_writer(f"sqlite:///{file}", "ours")
+    assert file.stat().st_ino == number
     assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
 
 
