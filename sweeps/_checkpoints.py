@@ -134,7 +134,8 @@ class Folder:
                     self.remove(kept.name)
         with _logged():
             self._remove_leftovers()
-        return [kept for kept in found if kept.on == training_on(gpu)]
+        here = training_on(gpu)
+        return [kept for kept in found if kept.on == here]
 
     def _remove_leftovers(self) -> None:
         files = self._files

@@ -213,15 +213,16 @@ def _train(tasks: Sequence[Task], job: Job, tracker: Any) -> None:
 def _set_aside(unfit: Collection[Unfit], aside: set[str], on_gpus: bool) -> None:
     """Take whole nodes, so that no task gets there any more, and add their ids to ``aside``.
 
-    Raises :class:`InputError`, a line for each node, where no other is left, or nothing can be set aside any more.
+    Raises :class:`InputError`, a line for each node, where no other is left, or one was set aside in vain.
     """
     listed: Callable[[], list[dict[str, Any]]] = ray.nodes
     need = "GPU" if on_gpus else "CPU"
     nodes = {n["NodeID"]: n["Resources"] for n in listed() if n["Alive"] and n["Resources"].get(need)}
-    more = ({node.id for node in unfit} & nodes.keys()) - aside
-    aside |= more
-    if not more or nodes.keys() <= aside:
+    there = {node.id for node in unfit} & nodes.keys()  # one that has gone since takes no more tasks
+    more = there - aside
+    if there & aside or nodes.keys() <= aside | more:
         _refuse(node.reason for node in unfit)
+    aside |= more
     for node in more:
         whole = {kind: nodes[node][kind] for kind in ("CPU", "GPU") if nodes[node].get(kind)}
         placement_group([whole], bundle_label_selector=[{"ray.io/node-id": node}]).wait(ASIDE_SECONDS)

@@ -194,6 +194,27 @@ def test_where_no_node_can_train_the_sweep_ends_and_says_why(
     assert played == [[2], [2]]
 
 
+def test_what_a_node_refused_that_is_lost_by_now_goes_on(
+    trials: Trials, outcome: Callable[..., Any], job: Job, tracker: Tracker,
+    monkeypatch: pytest.MonkeyPatch, taken: list[tuple[object, ...]],
+) -> None:  # fmt: skip
+    task = Task(Cohort(trials(2)), 1, 0, 0, 8.0)
+    remote = Remote(tracker)
+    remote.unfit = {task.cohort.id: Unfit("lost", "host-lost cannot load the data")}
+
+    def attempt(task: Task) -> bool:
+        if len(played) == 1:
+            return False
+        tracker.submit([outcome(c) for c in task.cohort.configs])
+        return True
+
+    played = rounds(monkeypatch, attempt)
+    _launch._train([task], job, remote)
+    assert played == [[2], [2]]
+    assert not taken
+    assert tracker.close(5).finished == 2
+
+
 def test_a_node_that_takes_tasks_though_it_was_set_aside_ends_the_sweep(
     trials: Trials,
     job: Job,
